@@ -1,0 +1,1 @@
+//! The protection process: wires, seals, starts, watches.

@@ -1,0 +1,1 @@
+//! What moves a machine: run permit, stop, refresh, confirmation. State machines without sockets, and their connection.

@@ -1,0 +1,467 @@
+//! From raw registers or bytes to a value in engineering units.
+//!
+//! One codec serves Modbus registers and binary MQTT payloads, so that a type, an order or a range means the same on
+//! both. Registers arrive as 16-bit words (MODBUS Application Protocol V1.1b3, 4.2: big-endian within a word); how two or
+//! four words form one value is the vendor's choice, hence the explicit orders.
+
+use crate::{Cause, Quality};
+
+/// How a value is stored by the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum ValueType {
+    /// A bit: a coil, a discrete input, or one bit of a register.
+    Bool,
+    /// Unsigned, one register.
+    U16,
+    /// Two's complement, one register.
+    I16,
+    /// Unsigned, two registers.
+    U32,
+    /// Two's complement, two registers.
+    I32,
+    /// Unsigned, four registers. Exact as a sample up to 2^53; beyond, the sample is uncertain.
+    U64,
+    /// Two's complement, four registers. Exact as a sample up to 2^53; beyond, the sample is uncertain.
+    I64,
+    /// IEEE 754 binary32, two registers.
+    F32,
+    /// IEEE 754 binary64, four registers.
+    F64,
+}
+
+impl ValueType {
+    /// How many 16-bit words the value takes (a `Bool` in a register takes one).
+    pub const fn words(self) -> usize {
+        match self {
+            Self::Bool | Self::U16 | Self::I16 => 1,
+            Self::U32 | Self::I32 | Self::F32 => 2,
+            Self::U64 | Self::I64 | Self::F64 => 4,
+        }
+    }
+
+    /// How many bytes the value takes in a binary payload (a `Bool` takes one).
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Bool => 1,
+            Self::U16 | Self::I16 => 2,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::U64 | Self::I64 | Self::F64 => 8,
+        }
+    }
+}
+
+/// Order of the 16-bit words of a value of more than one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum WordOrder {
+    /// Most significant word at the lowest address ("ABCD").
+    #[default]
+    BigEndian,
+    /// Least significant word at the lowest address ("CDAB").
+    LittleEndian,
+}
+
+/// Order of the bytes within each 16-bit word (registers), or of all bytes (binary payloads).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum ByteOrder {
+    /// As the Modbus standard says.
+    #[default]
+    BigEndian,
+    /// Swapped ("BADC").
+    LittleEndian,
+}
+
+/// `value = raw * scale + offset`, in the tag's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Scaling {
+    /// Factor; finite and not zero.
+    pub scale: f64,
+    /// Summand in the tag's unit; finite.
+    pub offset: f64,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self {
+            scale: 1.0,
+            offset: 0.0,
+        }
+    }
+}
+
+/// Valid range in the tag's unit, both ends included. Outside it a sample is bad.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Range {
+    /// Lowest valid value.
+    pub min: f64,
+    /// Highest valid value.
+    pub max: f64,
+}
+
+impl Range {
+    /// Every finite value.
+    pub const FINITE: Self = Self {
+        min: f64::MIN,
+        max: f64::MAX,
+    };
+}
+
+/// How one tag's raw value becomes a sample's value and quality.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ValueCodec {
+    /// Storage type.
+    pub kind: ValueType,
+    /// Word order, for values of two and four words.
+    pub words: WordOrder,
+    /// Byte order within a word (registers) or of the value (payloads).
+    pub bytes: ByteOrder,
+    /// For [`ValueType::Bool`] in a register: which bit, 0 is the least significant.
+    pub bit: u8,
+    /// Scale and offset; ignored for [`ValueType::Bool`].
+    pub scaling: Scaling,
+    /// Valid range after scaling; ignored for [`ValueType::Bool`].
+    pub range: Range,
+}
+
+/// A decoded value: what a [`crate::Sample`] carries beside its tag and time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decoded {
+    /// In the tag's unit; 0.0 when the quality is not usable, so that no garbage travels.
+    pub value: f64,
+    /// Good, uncertain or bad.
+    pub quality: Quality,
+    /// Why not good.
+    pub cause: Cause,
+}
+
+impl Decoded {
+    /// A value that is not one.
+    pub const fn bad(cause: Cause) -> Self {
+        Self {
+            value: 0.0,
+            quality: Quality::Bad,
+            cause,
+        }
+    }
+
+    const fn good(value: f64) -> Self {
+        Self {
+            value,
+            quality: Quality::Good,
+            cause: Cause::None,
+        }
+    }
+}
+
+/// Largest integer up to which every integer is a binary64: 2^53.
+const EXACT_INTEGER_MAX: u64 = 1 << 53;
+
+impl ValueCodec {
+    /// A codec for `kind` in standard order, unscaled, every finite value valid.
+    pub const fn plain(kind: ValueType) -> Self {
+        Self {
+            kind,
+            words: WordOrder::BigEndian,
+            bytes: ByteOrder::BigEndian,
+            bit: 0,
+            scaling: Scaling {
+                scale: 1.0,
+                offset: 0.0,
+            },
+            range: Range::FINITE,
+        }
+    }
+
+    /// Decodes from registers, as received (each word already big-endian on the wire, given as `u16`).
+    ///
+    /// `registers` must hold exactly [`ValueType::words`] words; any other count is [`Cause::Malformed`] (H-9).
+    pub fn decode_registers(&self, registers: &[u16]) -> Decoded {
+        if registers.len() != self.kind.words() {
+            return Decoded::bad(Cause::Malformed);
+        }
+        if self.kind == ValueType::Bool {
+            let word = registers.first().copied().unwrap_or(0);
+            let word = match self.bytes {
+                ByteOrder::BigEndian => word,
+                ByteOrder::LittleEndian => word.swap_bytes(),
+            };
+            return match word.checked_shr(u32::from(self.bit)) {
+                Some(shifted) => Self::decode_bit(shifted & 1 == 1),
+                None => Decoded::bad(Cause::Malformed),
+            };
+        }
+        let mut raw: u64 = 0;
+        let fold = |raw: u64, word: u16| {
+            let word = match self.bytes {
+                ByteOrder::BigEndian => word,
+                ByteOrder::LittleEndian => word.swap_bytes(),
+            };
+            (raw << 16) | u64::from(word)
+        };
+        match self.words {
+            WordOrder::BigEndian => {
+                for word in registers {
+                    raw = fold(raw, *word);
+                }
+            }
+            WordOrder::LittleEndian => {
+                for word in registers.iter().rev() {
+                    raw = fold(raw, *word);
+                }
+            }
+        }
+        self.decode_raw(raw)
+    }
+
+    /// Decodes from a binary payload slice of exactly [`ValueType::bytes`] bytes; any other count is
+    /// [`Cause::Malformed`]. A `Bool` byte is 0 or 1, anything else is malformed.
+    pub fn decode_bytes(&self, bytes: &[u8]) -> Decoded {
+        if bytes.len() != self.kind.bytes() {
+            return Decoded::bad(Cause::Malformed);
+        }
+        let mut raw: u64 = 0;
+        match self.bytes {
+            ByteOrder::BigEndian => {
+                for byte in bytes {
+                    raw = (raw << 8) | u64::from(*byte);
+                }
+            }
+            ByteOrder::LittleEndian => {
+                for byte in bytes.iter().rev() {
+                    raw = (raw << 8) | u64::from(*byte);
+                }
+            }
+        }
+        if self.kind == ValueType::Bool {
+            return match raw {
+                0 => Self::decode_bit(false),
+                1 => Self::decode_bit(true),
+                _ => Decoded::bad(Cause::Malformed),
+            };
+        }
+        self.decode_raw(raw)
+    }
+
+    /// A bit (coil, discrete input, JSON boolean) as a value: 0.0 or 1.0.
+    pub const fn decode_bit(bit: bool) -> Decoded {
+        Decoded::good(if bit { 1.0 } else { 0.0 })
+    }
+
+    /// A number that is already one (JSON, plain text): scaled and checked.
+    pub fn decode_number(&self, raw: f64) -> Decoded {
+        if self.kind == ValueType::Bool {
+            return if raw == 0.0 {
+                Self::decode_bit(false)
+            } else if raw == 1.0 {
+                Self::decode_bit(true)
+            } else {
+                Decoded::bad(Cause::Malformed)
+            };
+        }
+        let value = raw * self.scaling.scale + self.scaling.offset;
+        if !value.is_finite() {
+            return Decoded::bad(Cause::NotFinite);
+        }
+        if value < self.range.min {
+            return Decoded::bad(Cause::BelowRange);
+        }
+        if value > self.range.max {
+            return Decoded::bad(Cause::AboveRange);
+        }
+        Decoded::good(value)
+    }
+
+    /// Interprets the low [`ValueType::bytes`] bytes of `raw`. Truncating and sign-changing casts are the point here.
+    #[expect(
+        clippy::as_conversions,
+        reason = "reinterpreting a bit pattern of known width; 64-bit integers beyond 2^53 are marked uncertain"
+    )]
+    fn decode_raw(&self, raw: u64) -> Decoded {
+        let number = match self.kind {
+            ValueType::Bool => return Decoded::bad(Cause::Malformed),
+            ValueType::U16 | ValueType::U32 | ValueType::U64 => raw as f64,
+            ValueType::I16 => f64::from(raw as u16 as i16),
+            ValueType::I32 => f64::from(raw as u32 as i32),
+            ValueType::I64 => raw as i64 as f64,
+            ValueType::F32 => f64::from(f32::from_bits(raw as u32)),
+            ValueType::F64 => f64::from_bits(raw),
+        };
+        let exact = match self.kind {
+            ValueType::U64 => raw <= EXACT_INTEGER_MAX,
+            ValueType::I64 => (raw as i64).unsigned_abs() <= EXACT_INTEGER_MAX,
+            _ => true,
+        };
+        let decoded = self.decode_number(number);
+        if decoded.quality == Quality::Good && !exact {
+            return Decoded {
+                quality: Quality::Uncertain,
+                cause: Cause::Inexact,
+                ..decoded
+            };
+        }
+        decoded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codec(kind: ValueType) -> ValueCodec {
+        ValueCodec::plain(kind)
+    }
+
+    #[test]
+    fn all_four_orders_of_a_float_decode_to_the_same_value() {
+        // 123.456f32 is 0x42F6E979.
+        let expected = f64::from(123.456_f32);
+        for (registers, words, bytes) in [
+            ([0x42F6, 0xE979], WordOrder::BigEndian, ByteOrder::BigEndian),
+            (
+                [0xE979, 0x42F6],
+                WordOrder::LittleEndian,
+                ByteOrder::BigEndian,
+            ),
+            (
+                [0xF642, 0x79E9],
+                WordOrder::BigEndian,
+                ByteOrder::LittleEndian,
+            ),
+            (
+                [0x79E9, 0xF642],
+                WordOrder::LittleEndian,
+                ByteOrder::LittleEndian,
+            ),
+        ] {
+            let decoded = ValueCodec {
+                words,
+                bytes,
+                ..codec(ValueType::F32)
+            }
+            .decode_registers(&registers);
+            assert_eq!(decoded, Decoded::good(expected), "{words:?} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn integers_keep_their_sign() {
+        assert_eq!(
+            codec(ValueType::I16).decode_registers(&[0xFFFF]),
+            Decoded::good(-1.0)
+        );
+        assert_eq!(
+            codec(ValueType::U16).decode_registers(&[0xFFFF]),
+            Decoded::good(65_535.0)
+        );
+        assert_eq!(
+            codec(ValueType::I32).decode_registers(&[0x8000, 0]),
+            Decoded::good(-2_147_483_648.0)
+        );
+        assert_eq!(
+            codec(ValueType::I64).decode_registers(&[0xFFFF; 4]),
+            Decoded::good(-1.0)
+        );
+    }
+
+    #[test]
+    fn a_wrong_count_of_words_or_bytes_is_never_a_number() {
+        for kind in [
+            ValueType::U16,
+            ValueType::U32,
+            ValueType::F32,
+            ValueType::F64,
+        ] {
+            for count in (0..6).filter(|count| *count != kind.words()) {
+                let decoded = codec(kind).decode_registers(&[0; 6][..count]);
+                assert_eq!(
+                    decoded,
+                    Decoded::bad(Cause::Malformed),
+                    "H-9: {kind:?} from {count} words"
+                );
+            }
+        }
+        assert_eq!(
+            codec(ValueType::F32).decode_bytes(&[1, 2, 3]),
+            Decoded::bad(Cause::Malformed)
+        );
+    }
+
+    #[test]
+    fn non_finite_and_out_of_range_are_bad() {
+        let nan = f32::NAN.to_bits();
+        let nan = [(nan >> 16) as u16, nan as u16];
+        assert_eq!(
+            codec(ValueType::F32).decode_registers(&nan),
+            Decoded::bad(Cause::NotFinite),
+            "H-21"
+        );
+        let limited = ValueCodec {
+            range: Range {
+                min: 0.0,
+                max: 50.0,
+            },
+            ..codec(ValueType::I16)
+        };
+        assert_eq!(
+            limited.decode_registers(&[0xFFFF]),
+            Decoded::bad(Cause::BelowRange)
+        );
+        assert_eq!(
+            limited.decode_registers(&[51]),
+            Decoded::bad(Cause::AboveRange)
+        );
+        assert_eq!(limited.decode_registers(&[50]), Decoded::good(50.0));
+    }
+
+    #[test]
+    fn a_bit_of_a_register_is_the_one_that_the_pack_names() {
+        for bit in 0..16_u8 {
+            let flag = ValueCodec {
+                bit,
+                ..codec(ValueType::Bool)
+            };
+            assert_eq!(flag.decode_registers(&[1 << bit]), Decoded::good(1.0));
+            assert_eq!(flag.decode_registers(&[!(1 << bit)]), Decoded::good(0.0));
+        }
+        assert_eq!(
+            ValueCodec {
+                bit: 16,
+                ..codec(ValueType::Bool)
+            }
+            .decode_registers(&[1]),
+            Decoded::bad(Cause::Malformed)
+        );
+    }
+
+    #[test]
+    fn large_counters_are_uncertain_rather_than_silently_rounded() {
+        let decoded = codec(ValueType::U64).decode_registers(&[0x0020, 0, 0, 1]);
+        assert_eq!(
+            (decoded.quality, decoded.cause),
+            (Quality::Uncertain, Cause::Inexact)
+        );
+        assert_eq!(
+            codec(ValueType::U64)
+                .decode_registers(&[0x0020, 0, 0, 0])
+                .quality,
+            Quality::Good
+        );
+    }
+
+    #[test]
+    fn scaling_overflow_is_not_a_number_either() {
+        let huge = ValueCodec {
+            scaling: Scaling {
+                scale: f64::MAX,
+                offset: 0.0,
+            },
+            ..codec(ValueType::U16)
+        };
+        assert_eq!(huge.decode_registers(&[2]), Decoded::bad(Cause::NotFinite));
+    }
+}

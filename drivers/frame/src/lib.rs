@@ -1,0 +1,22 @@
+//! The shared words of Tripline: time, tag, sample, quality, and how raw bytes become a value.
+//!
+//! Which thread: any. May it block: no. Worst case: every function here is constant time.
+//! No dependencies (the `serde` feature adds serde's derives for the plan in a bundle).
+//! Hazards: H-1 and H-5 (range), H-9 and H-21 (never a number from a short or non-finite value).
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects
+)]
+
+mod decode;
+mod quality;
+mod sample;
+mod time;
+
+pub use decode::{ByteOrder, Decoded, Range, Scaling, ValueCodec, ValueType, WordOrder};
+pub use quality::{Cause, Quality};
+pub use sample::{DeviceId, FrameSink, QueueFull, Sample, TagId};
+pub use time::{Clock, DurNs, MonoNs};

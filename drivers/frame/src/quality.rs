@@ -1,0 +1,83 @@
+//! Quality of a sample (NAMUR NE 107, OPC UA Part 8) and the cause when it is not good.
+
+/// Quality of a sample. Ordered: the worse is the greater, so `max` combines two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[repr(u8)]
+pub enum Quality {
+    /// Fresh, in range, from the device that the pack names.
+    Good = 0,
+    /// Usable, but the source says it is less than sure (a window that is not filled, a 64-bit count beyond 2^53).
+    Uncertain = 1,
+    /// Not a value: out of range, not a number, an exception reply. Votes to trip.
+    Bad = 2,
+    /// Older than the tag's `stale_after`, or never received. Votes to trip.
+    #[default]
+    Stale = 3,
+}
+
+impl Quality {
+    /// Whether the value may be used in a decision: good or uncertain.
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Good | Self::Uncertain)
+    }
+
+    /// The word used in packs, on the control socket and in alerts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Uncertain => "uncertain",
+            Self::Bad => "bad",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Why a sample is not good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[repr(u8)]
+pub enum Cause {
+    /// The sample is good.
+    #[default]
+    None = 0,
+    /// No sample has arrived since start.
+    NeverReceived = 1,
+    /// The newest sample is older than `stale_after`.
+    Stale = 2,
+    /// Below the tag's valid range.
+    BelowRange = 3,
+    /// Above the tag's valid range.
+    AboveRange = 4,
+    /// Not a number or infinite.
+    NotFinite = 5,
+    /// The device answered the read with a Modbus exception.
+    DeviceException = 6,
+    /// The payload does not hold what the pack says (missing field, not a number, too short).
+    Malformed = 7,
+    /// The queue into the lane was full; a frame was lost.
+    QueueOverflow = 8,
+    /// A 64-bit integer that a 64-bit float cannot hold exactly.
+    Inexact = 9,
+    /// A window that does not yet hold its full span of samples, or holds one that is not good.
+    WindowIncomplete = 10,
+}
+
+impl Cause {
+    /// The words used on the control socket and in alerts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::NeverReceived => "never received",
+            Self::Stale => "stale",
+            Self::BelowRange => "below range",
+            Self::AboveRange => "above range",
+            Self::NotFinite => "not a finite number",
+            Self::DeviceException => "device answered with an exception",
+            Self::Malformed => "malformed payload",
+            Self::QueueOverflow => "lost in a full queue",
+            Self::Inexact => "not exactly representable",
+            Self::WindowIncomplete => "window incomplete",
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Samples, and the way drivers hand them over.
+
+use crate::{Cause, MonoNs, Quality};
+
+/// Index of a tag within its lane, resolved when the bundle was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct TagId(pub u16);
+
+/// Index of a device within its lane, resolved when the bundle was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DeviceId(pub u16);
+
+/// One value of a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sample {
+    /// Monotonic time right after the bytes were received.
+    pub at: MonoNs,
+    /// The value in the tag's unit, after scale and offset; a `bool` is 0.0 or 1.0. Meaningless unless the quality is usable.
+    pub value: f64,
+    /// Which tag.
+    pub tag: TagId,
+    /// Whether the value may be used.
+    pub quality: Quality,
+    /// Why not, when it is not good.
+    pub cause: Cause,
+}
+
+/// The queue had no room for the frame. The frame is lost as a whole, was counted by the queue, and the lane
+/// will hold the device's channels bad until a fresh sample of each arrives (H-25).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueFull;
+
+/// Where a driver puts a frame: the samples that one read delivered together.
+///
+/// Implementations never block and never allocate.
+pub trait FrameSink {
+    /// Hands over all samples of one frame, or none of them.
+    ///
+    /// # Errors
+    /// [`QueueFull`] when there is no room for the whole frame. The driver goes on; it does not retry.
+    fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull>;
+}

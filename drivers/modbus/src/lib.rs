@@ -1,0 +1,1 @@
+//! Strict Modbus/TCP client: codec (bytes, pure), session (state machine, no sockets), transport (sockets).

@@ -1,0 +1,1 @@
+//! A simulated plant: Modbus devices, an MQTT sensor, a machine with physics, an embedded broker for demonstrations.

@@ -1,0 +1,1 @@
+//! Real peers, hostile peers, properties across crates, latency benchmarks.

@@ -1,0 +1,102 @@
+//! Every limit of Tripline, with the reason for its value, and compile-time checks between limits.
+//!
+//! A loop, queue, table, retry or string that has no limit here has none, and that is a defect.
+
+/// Tags a pack. A 16-bit index; 16,384 tags of 32 bytes stay inside a core's L2 cache.
+pub const TAGS_MAX: usize = 16_384;
+/// Rules a pack. At 100 ns a call, a tick in which all are due stays near one millisecond.
+pub const RULES_MAX: usize = 10_000;
+/// Outputs a pack. Each has its own pre-encoded stop and confirmation state.
+pub const OUTPUTS_MAX: usize = 256;
+/// Devices a pack. Each has its own connection, state machine and back-off.
+pub const DEVICES_MAX: usize = 64;
+/// Lanes a pack. One pinned core each; gateways have few.
+pub const LANES_MAX: usize = 8;
+/// Bytes of YAML a pack. The largest legal pack (all limits reached) takes about half of it.
+pub const PACK_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of an identifier. Ids are printed in tables and used in MQTT topics.
+pub const ID_BYTES_MAX: usize = 96;
+/// Bytes of an expression after macros are expanded; keeps compile time and error messages bounded.
+pub const EXPRESSION_BYTES_MAX: usize = 4_096;
+/// Depth of nesting in an expression, which is also the native evaluator's stack depth.
+pub const EXPRESSION_DEPTH_MAX: usize = 64;
+/// Operations of one compiled expression; with at most 10 instructions each this bounds a rule's fuel.
+pub const EXPRESSION_OPS_MAX: usize = 1_024;
+/// Distinct windows (function, tag, span) a lane.
+pub const WINDOWS_MAX: usize = 4_096;
+/// Samples one window holds. A longer span at the tag's poll period is refused when the bundle is built.
+pub const WINDOW_SAMPLES_MAX: usize = 4_096;
+/// Distinct `stale_after` values a lane: the lane looks at the oldest tag of each class every tick.
+pub const STALE_CLASSES_MAX: usize = 64;
+/// Outputs that one rule may stop.
+pub const RULE_STOPS_MAX: usize = 32;
+/// Bytes of a rule's message or runbook link.
+pub const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Bytes of guest memory a rule module may have. Slots of 16 bytes for every tag, window and age fit with room.
+pub const RULE_MEMORY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a sealed bundle. Ahead-of-time code of 10,000 rules is about 10 MiB.
+pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Registers one Modbus read may ask for (MODBUS Application Protocol V1.1b3, 6.3).
+pub const MODBUS_REGISTERS_MAX: u16 = 125;
+/// Coils or discrete inputs one Modbus read may ask for (6.1). Kept below the standard's 2,000 so that one frame
+/// stays within [`FRAME_SAMPLES_MAX`].
+pub const MODBUS_BITS_MAX: u16 = 512;
+/// Registers that may lie unused between two tags read together, unless the pack says otherwise.
+pub const MODBUS_GAP_DEFAULT: u16 = 16;
+/// Read blocks a device.
+pub const MODBUS_BLOCKS_MAX: usize = 1_024;
+/// Bytes of a Modbus/TCP ADU: 7 bytes MBAP header and a PDU of at most 253 (Messaging on TCP/IP V1.0b, 4.1).
+pub const MODBUS_ADU_BYTES_MAX: usize = 260;
+
+/// Samples in one frame: what one read or one message may deliver together.
+pub const FRAME_SAMPLES_MAX: usize = 512;
+/// Samples in the queue from one driver to its lane: eight of the largest frames.
+pub const QUEUE_SAMPLES: usize = 4_096;
+/// Commands waiting for a lane (reset, trip, snapshot). An operator cannot be faster than a tick.
+pub const LANE_COMMANDS: usize = 64;
+/// Events waiting to be taken from a lane. A tick in which every rule changes state must fit.
+pub const LANE_EVENTS: usize = 16_384;
+/// Events the guard keeps for a desk that was away.
+pub const GUARD_EVENTS_KEPT: usize = 16_384;
+
+/// Bytes of one MQTT packet we accept. Larger ones are skipped without being stored, and counted.
+pub const MQTT_PACKET_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one MQTT topic.
+pub const MQTT_TOPIC_BYTES_MAX: usize = 512;
+/// Alerts waiting for a broker. Kept in memory while the process lives; beyond, the desk says what it dropped.
+pub const ALERT_OUTBOX_MAX: usize = 65_536;
+
+/// Control connections at a time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// Bytes of one control request line.
+pub const CONTROL_LINE_BYTES_MAX: usize = 4_096;
+
+/// Memory a guard may reserve for its lanes, so that its resident size stays at most 64 MiB with 1,000 rules.
+pub const LANE_STACK_BYTES: usize = 512 * 1024;
+
+// Limits that lean on one another.
+const _: () = assert!(TAGS_MAX <= u16::MAX as usize, "a TagId is 16 bits");
+const _: () = assert!(
+    QUEUE_SAMPLES >= 4 * FRAME_SAMPLES_MAX,
+    "a queue must hold several of the largest frames"
+);
+const _: () = assert!(
+    MODBUS_BITS_MAX as usize <= FRAME_SAMPLES_MAX,
+    "one read is one frame"
+);
+const _: () = assert!(
+    LANE_EVENTS >= RULES_MAX + OUTPUTS_MAX + DEVICES_MAX,
+    "a tick in which everything changes must fit"
+);
+const _: () = assert!(
+    GUARD_EVENTS_KEPT >= LANE_EVENTS,
+    "what one tick produced must survive until it is read"
+);
+const _: () = assert!(
+    (TAGS_MAX * 2 + WINDOWS_MAX) * 16 <= RULE_MEMORY_BYTES_MAX,
+    "a slot each for value, age and window"
+);
+const _: () = assert!(RULE_STOPS_MAX <= OUTPUTS_MAX);
+const _: () = assert!(MODBUS_ADU_BYTES_MAX == 7 + 253);
