@@ -1,1 +1,13 @@
-//! The bundle: the resolved plan a guard runs, its container, content hash and verification.
+//! The bundle: the resolved plan that a guard runs, its container, content hash and verification.
+//!
+//! Which thread: the guard's main thread at load, never a lane. May it block: no. What it reads are bytes already in
+//! memory, so that what was verified is what runs (H-67). Hazards: H-48 (unresolved names), H-67, H-72 (version skew).
+#![forbid(unsafe_code)]
+
+mod check;
+mod container;
+mod plan;
+
+pub use check::PlanError;
+pub use container::{Bundle, BundleError, ContentHash, LaneCode, SealError, open, seal};
+pub use plan::*;

@@ -1,0 +1,185 @@
+//! Verification of a decoded plan: every index in range, every limit kept. A plan loads whole or not at all.
+
+use rt_config::limits;
+
+use crate::plan::{ExtractPlan, LanePlan, Level, LinkPlan, Plan};
+
+/// Why a plan is refused. Plans come from `tripline build`, so this means a damaged or foreign bundle, or a defect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// More of something than the limits allow.
+    #[error("{what}: {count}, at most {max} are allowed")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// An index that points nowhere.
+    #[error("lane {lane}: {what} points to index {index}, but there are only {len}")]
+    Dangling {
+        /// The lane.
+        lane: String,
+        /// Which reference.
+        what: String,
+        /// The index.
+        index: usize,
+        /// Length of the table.
+        len: usize,
+    },
+    /// A compiled expression that breaks its own rules.
+    #[error("lane {lane}: the compiled condition of rule {rule} is not valid: {cause}")]
+    Program {
+        /// The lane.
+        lane: String,
+        /// The rule.
+        rule: String,
+        /// What the expression checker said.
+        cause: String,
+    },
+    /// A value that no checked pack produces.
+    #[error("lane {lane}: {what}")]
+    Value {
+        /// The lane.
+        lane: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// No lane at all.
+    #[error("the plan has no lane")]
+    Empty,
+}
+
+impl Plan {
+    /// Checks limits, indices and compiled expressions.
+    ///
+    /// # Errors
+    /// The first [`PlanError`] found.
+    pub fn check(&self) -> Result<(), PlanError> {
+        if self.lanes.is_empty() {
+            return Err(PlanError::Empty);
+        }
+        at_most("lanes", self.lanes.len(), limits::LANES_MAX)?;
+        let total = |count: fn(&LanePlan) -> usize| self.lanes.iter().map(count).sum::<usize>();
+        at_most("tags", total(|lane| lane.tags.len()), limits::TAGS_MAX)?;
+        at_most("rules", total(|lane| lane.rules.len()), limits::RULES_MAX)?;
+        at_most("outputs", total(|lane| lane.outputs.len()), limits::OUTPUTS_MAX)?;
+        at_most("devices", total(|lane| lane.devices.len()), limits::DEVICES_MAX)?;
+        self.lanes.iter().try_for_each(check_lane)
+    }
+}
+
+fn at_most(what: &'static str, count: usize, max: usize) -> Result<(), PlanError> {
+    if count > max {
+        return Err(PlanError::TooMany { what, count, max });
+    }
+    Ok(())
+}
+
+/// Looks references up and names the lane when one dangles.
+struct Lookup<'a> {
+    lane: &'a LanePlan,
+}
+
+impl Lookup<'_> {
+    fn index(&self, what: impl FnOnce() -> String, index: usize, len: usize) -> Result<(), PlanError> {
+        if index < len {
+            return Ok(());
+        }
+        Err(PlanError::Dangling {
+            lane: self.lane.name.clone(),
+            what: what(),
+            index,
+            len,
+        })
+    }
+
+    fn value(&self, valid: bool, what: impl FnOnce() -> String) -> Result<(), PlanError> {
+        if valid {
+            return Ok(());
+        }
+        Err(PlanError::Value {
+            lane: self.lane.name.clone(),
+            what: what(),
+        })
+    }
+}
+
+fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
+    let look = Lookup { lane };
+    let tags = lane.tags.len();
+    at_most("windows", lane.windows.len(), limits::WINDOWS_MAX)?;
+    look.value(lane.timer_period.as_ns() > 0, || "the timer period is zero".into())?;
+    look.value(lane.priority < 50, || format!("priority {} is not below 50", lane.priority))?;
+    for tag in &lane.tags {
+        look.index(
+            || format!("the device of tag {}", tag.name),
+            usize::from(tag.device.0),
+            lane.devices.len(),
+        )?;
+        look.value(tag.stale_after.as_ns() > 0, || {
+            format!("tag {} is always stale: its stale_after is zero", tag.name)
+        })?;
+    }
+    for window in &lane.windows {
+        look.index(|| "a window".into(), usize::from(window.tag.0), tags)?;
+        at_most(
+            "samples in a window",
+            usize::try_from(window.capacity).unwrap_or(usize::MAX),
+            limits::WINDOW_SAMPLES_MAX,
+        )?;
+        look.value(window.capacity > 0, || "a window holds no sample".into())?;
+    }
+    for tag in lane.ages.iter().chain(&lane.qualities) {
+        look.index(|| "an age() or quality()".into(), usize::from(tag.0), tags)?;
+    }
+    for device in &lane.devices {
+        check_device(&look, device.name.as_str(), &device.link, tags)?;
+    }
+    check_rules(&look)?;
+    look.value(
+        lane.outputs.iter().all(|output| output.refresh.as_ns() > 0 && output.confirm_within.as_ns() > 0),
+        || "an output has no refresh period or no confirmation time".into(),
+    )
+}
+
+fn check_device(look: &Lookup<'_>, name: &str, link: &LinkPlan, tags: usize) -> Result<(), PlanError> {
+    match link {
+        LinkPlan::Modbus(modbus) => {
+            for point in &modbus.points {
+                look.index(|| format!("a point of device {name}"), usize::from(point.tag.0), tags)?;
+            }
+        }
+        LinkPlan::Mqtt(mqtt) => {
+            for field in mqtt.subscriptions.iter().flat_map(|subscription| &subscription.fields) {
+                look.index(|| format!("a field of device {name}"), usize::from(field.tag.0), tags)?;
+                if let ExtractPlan::Json(path) = &field.extract {
+                    at_most("bytes of a JSON path", path.len(), limits::TEXT_BYTES_MAX)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_rules(look: &Lookup<'_>) -> Result<(), PlanError> {
+    let lane = look.lane;
+    let slots = usize::try_from(lane.slots()).unwrap_or(usize::MAX);
+    for rule in &lane.rules {
+        at_most("outputs stopped by one rule", rule.stops.len(), limits::RULE_STOPS_MAX)?;
+        for stop in &rule.stops {
+            look.index(|| format!("`stops` of rule {}", rule.id), usize::from(*stop), lane.outputs.len())?;
+        }
+        look.value(rule.level == Level::Danger || rule.stops.is_empty(), || {
+            format!("rule {} is an alert and stops an output", rule.id)
+        })?;
+        rule.program.check(slots).map_err(|cause| PlanError::Program {
+            lane: lane.name.clone(),
+            rule: rule.id.clone(),
+            cause: cause.to_string(),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,402 @@
+//! The container: a header, a content hash, and sections.
+//!
+//! ```text
+//! offset  bytes  what
+//! 0       16     "TRIPLINE BUNDLE\n"
+//! 16      4      container version, little-endian
+//! 20      8      bytes of the body
+//! 28      32     SHA-256 of the body: the content hash
+//! 60      ...    body: sections of {kind u32, index u32, bytes u64, content}
+//! ```
+//!
+//! The hash proves that nothing was damaged, not who made it: machine code in a bundle is executed, so a guard must be
+//! given bundles only by those who may also replace its binary (`docs/architecture.md`, "Trust").
+
+use std::fmt;
+
+use rt_config::limits;
+use sha2::{Digest, Sha256};
+
+use crate::{Plan, PlanError};
+
+const MAGIC: &[u8; 16] = b"TRIPLINE BUNDLE\n";
+/// Changes whenever the container or the encoding of the plan does.
+const VERSION: u32 = 1;
+const HEADER_BYTES: usize = 60;
+const SECTION_HEADER_BYTES: usize = 16;
+
+const KIND_PLAN: u32 = 1;
+const KIND_RULES_WASM: u32 = 2;
+const KIND_RULES_NATIVE: u32 = 3;
+const KIND_SOURCE: u32 = 4;
+
+/// SHA-256 over a bundle's body.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash(pub [u8; 32]);
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A lane's compiled rules: the WebAssembly, and the machine code made from it on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneCode {
+    /// The rule module as WebAssembly: what the machine code was made from, kept beside it.
+    pub wasm: Vec<u8>,
+    /// The same module compiled ahead of time.
+    pub native: Vec<u8>,
+}
+
+/// An opened bundle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    /// The plan, checked.
+    pub plan: Plan,
+    /// Compiled rules, one entry a lane.
+    pub lanes: Vec<LaneCode>,
+    /// The pack as it was written, for people.
+    pub source: String,
+    /// The content hash, also the bundle's id.
+    pub hash: ContentHash,
+}
+
+/// Why a bundle could not be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The plan breaks a limit or is inconsistent.
+    #[error("the plan is not valid: {0}")]
+    Plan(#[from] PlanError),
+    /// The plan could not be written.
+    #[error("the plan could not be encoded: {0}")]
+    Encode(#[from] postcard::Error),
+    /// Not one code entry a lane.
+    #[error("{lanes} lanes, but code for {codes}")]
+    LaneCount {
+        /// Lanes in the plan.
+        lanes: usize,
+        /// Code entries given.
+        codes: usize,
+    },
+    /// Larger than a guard accepts.
+    #[error("the bundle would take {bytes} bytes; a guard accepts {max}. Split the pack")]
+    TooLarge {
+        /// Bytes of the body.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Why bytes are not a bundle that may run. Nothing of a refused bundle is used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Not a bundle.
+    #[error("this is not a bundle (it does not start with \"TRIPLINE BUNDLE\"). Make one: tripline build PACK -o FILE")]
+    NotABundle,
+    /// Made by another version.
+    #[error("container version {found}, this program reads version {expected}. Build the bundle again with this version's `tripline build`")]
+    Version {
+        /// Version in the file.
+        found: u32,
+        /// Version this program reads.
+        expected: u32,
+    },
+    /// Larger than accepted.
+    #[error("{bytes} bytes, at most {max} are accepted")]
+    TooLarge {
+        /// Size found.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Shorter or longer than its header says.
+    #[error("the header announces {expected} bytes of content, the file holds {found}: it was cut off or extended. Copy or build it again")]
+    Length {
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes present.
+        found: usize,
+    },
+    /// The content does not match its hash.
+    #[error("the content does not match its hash (expected {expected}, found {found}): the file was damaged or changed. Copy or build it again")]
+    Hash {
+        /// Hash in the header.
+        expected: ContentHash,
+        /// Hash of the content.
+        found: ContentHash,
+    },
+    /// A section that does not belong.
+    #[error("section at byte {offset}: {cause}")]
+    Section {
+        /// Where in the body.
+        offset: usize,
+        /// What is wrong.
+        cause: &'static str,
+    },
+    /// The plan could not be read.
+    #[error("the plan could not be decoded: {0}")]
+    Decode(#[from] postcard::Error),
+    /// The plan breaks a limit or is inconsistent.
+    #[error("the plan is not valid: {0}")]
+    Plan(#[from] PlanError),
+}
+
+/// Seals a plan and its code into a bundle's bytes.
+///
+/// # Errors
+/// [`SealError`] when the plan is not valid or the bundle would be larger than a guard accepts.
+pub fn seal(plan: &Plan, lanes: &[LaneCode], source: &str) -> Result<Vec<u8>, SealError> {
+    plan.check()?;
+    if lanes.len() != plan.lanes.len() {
+        return Err(SealError::LaneCount {
+            lanes: plan.lanes.len(),
+            codes: lanes.len(),
+        });
+    }
+    let mut body = Vec::new();
+    push_section(&mut body, KIND_PLAN, 0, &postcard::to_stdvec(plan)?);
+    for (index, code) in (0_u32..).zip(lanes) {
+        push_section(&mut body, KIND_RULES_WASM, index, &code.wasm);
+        push_section(&mut body, KIND_RULES_NATIVE, index, &code.native);
+    }
+    push_section(&mut body, KIND_SOURCE, 0, source.as_bytes());
+    let bytes = body.len().saturating_add(HEADER_BYTES);
+    if bytes > limits::BUNDLE_BYTES_MAX {
+        return Err(SealError::TooLarge {
+            bytes,
+            max: limits::BUNDLE_BYTES_MAX,
+        });
+    }
+    let mut sealed = Vec::with_capacity(bytes);
+    sealed.extend_from_slice(MAGIC);
+    sealed.extend_from_slice(&VERSION.to_le_bytes());
+    sealed.extend_from_slice(&u64::try_from(body.len()).unwrap_or(u64::MAX).to_le_bytes());
+    sealed.extend_from_slice(&Sha256::digest(&body));
+    sealed.extend_from_slice(&body);
+    Ok(sealed)
+}
+
+fn push_section(body: &mut Vec<u8>, kind: u32, index: u32, content: &[u8]) {
+    body.extend_from_slice(&kind.to_le_bytes());
+    body.extend_from_slice(&index.to_le_bytes());
+    body.extend_from_slice(&u64::try_from(content.len()).unwrap_or(u64::MAX).to_le_bytes());
+    body.extend_from_slice(content);
+}
+
+/// Opens a bundle: verifies header, hash, sections and plan, in this order.
+///
+/// # Errors
+/// [`BundleError`]; nothing of the content is used then.
+pub fn open(bytes: &[u8]) -> Result<Bundle, BundleError> {
+    if bytes.len() > limits::BUNDLE_BYTES_MAX {
+        return Err(BundleError::TooLarge {
+            bytes: bytes.len(),
+            max: limits::BUNDLE_BYTES_MAX,
+        });
+    }
+    let mut header = Reader { rest: bytes };
+    if header.take(MAGIC.len()) != Some(MAGIC.as_slice()) {
+        return Err(BundleError::NotABundle);
+    }
+    let version = header.u32().ok_or(BundleError::NotABundle)?;
+    if version != VERSION {
+        return Err(BundleError::Version {
+            found: version,
+            expected: VERSION,
+        });
+    }
+    let length = header.u64().ok_or(BundleError::NotABundle)?;
+    let expected = header
+        .take(32)
+        .and_then(|hash| hash.try_into().ok())
+        .map(ContentHash)
+        .ok_or(BundleError::NotABundle)?;
+    let body = header.rest;
+    if u64::try_from(body.len()) != Ok(length) {
+        return Err(BundleError::Length {
+            expected: length,
+            found: body.len(),
+        });
+    }
+    let found = ContentHash(Sha256::digest(body).into());
+    if found != expected {
+        return Err(BundleError::Hash { expected, found });
+    }
+    read_body(body, expected)
+}
+
+fn read_body(body: &[u8], hash: ContentHash) -> Result<Bundle, BundleError> {
+    let mut sections = Sections {
+        reader: Reader { rest: body },
+        bytes: body.len(),
+    };
+    let plan: Plan = postcard::from_bytes(sections.expect(KIND_PLAN, 0)?)?;
+    plan.check()?;
+    let mut lanes = Vec::with_capacity(plan.lanes.len());
+    for (index, _) in (0_u32..).zip(&plan.lanes) {
+        lanes.push(LaneCode {
+            wasm: sections.expect(KIND_RULES_WASM, index)?.to_vec(),
+            native: sections.expect(KIND_RULES_NATIVE, index)?.to_vec(),
+        });
+    }
+    let source_at = sections.offset();
+    let source = String::from_utf8(sections.expect(KIND_SOURCE, 0)?.to_vec()).map_err(|_| BundleError::Section {
+        offset: source_at,
+        cause: "the pack's source is not UTF-8",
+    })?;
+    if !sections.reader.rest.is_empty() {
+        return Err(BundleError::Section {
+            offset: sections.offset(),
+            cause: "content after the last section",
+        });
+    }
+    Ok(Bundle {
+        plan,
+        lanes,
+        source,
+        hash,
+    })
+}
+
+struct Sections<'a> {
+    reader: Reader<'a>,
+    bytes: usize,
+}
+
+impl<'a> Sections<'a> {
+    fn offset(&self) -> usize {
+        self.bytes.saturating_sub(self.reader.rest.len())
+    }
+
+    fn expect(&mut self, kind: u32, index: u32) -> Result<&'a [u8], BundleError> {
+        let offset = self.offset();
+        let fail = |cause| BundleError::Section { offset, cause };
+        if self.reader.rest.len() < SECTION_HEADER_BYTES {
+            return Err(fail("a section is missing"));
+        }
+        if self.reader.u32() != Some(kind) || self.reader.u32() != Some(index) {
+            return Err(fail("another section was expected here"));
+        }
+        self.reader
+            .u64()
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .and_then(|bytes| self.reader.take(bytes))
+            .ok_or_else(|| fail("the section is longer than the file"))
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(head)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take(4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take(8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drivers_frame::DurNs;
+
+    use super::*;
+    use crate::plan::{Acquire, LanePlan, Wait};
+
+    fn plan() -> Plan {
+        Plan {
+            name: "press".into(),
+            version: "1".into(),
+            description: String::new(),
+            lanes: vec![LanePlan {
+                name: "main".into(),
+                cpu: None,
+                priority: 40,
+                wait: Wait::Auto,
+                acquire: Acquire::Inline,
+                timer_period: DurNs::from_ms(1),
+                devices: vec![],
+                tags: vec![],
+                windows: vec![],
+                ages: vec![],
+                qualities: vec![],
+                rules: vec![],
+                outputs: vec![],
+            }],
+            alerts: None,
+        }
+    }
+
+    fn code() -> Vec<LaneCode> {
+        vec![LaneCode {
+            wasm: vec![1, 2, 3],
+            native: vec![4, 5],
+        }]
+    }
+
+    fn sealed() -> Vec<u8> {
+        seal(&plan(), &code(), "tripline: 1\n").unwrap()
+    }
+
+    #[test]
+    fn what_was_sealed_is_what_opens() {
+        let bundle = open(&sealed()).unwrap();
+        assert_eq!(bundle.plan, plan());
+        assert_eq!(bundle.lanes, code());
+        assert_eq!(bundle.source, "tripline: 1\n");
+        assert_eq!(sealed(), sealed(), "the same pack gives the same bytes");
+    }
+
+    #[test]
+    fn every_flipped_byte_and_every_truncation_is_refused() {
+        let sealed = sealed();
+        for index in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[index] ^= 0x10;
+            assert!(open(&damaged).is_err(), "byte {index} flipped");
+            assert!(open(&sealed[..index]).is_err(), "cut at {index}");
+        }
+        let mut longer = sealed;
+        longer.push(0);
+        assert!(matches!(open(&longer), Err(BundleError::Length { .. })));
+    }
+
+    #[test]
+    fn a_plan_with_a_dangling_index_is_refused_even_when_its_hash_is_right() {
+        let mut dangling = plan();
+        dangling.lanes[0].ages.push(drivers_frame::TagId(3));
+        assert!(matches!(seal(&dangling, &code(), ""), Err(SealError::Plan(PlanError::Dangling { .. }))));
+        // The same plan sealed by someone who does not check: hash right, content wrong.
+        let mut body = Vec::new();
+        push_section(&mut body, KIND_PLAN, 0, &postcard::to_stdvec(&dangling).unwrap());
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(&Sha256::digest(&body));
+        bytes.extend_from_slice(&body);
+        assert!(matches!(open(&bytes), Err(BundleError::Plan(PlanError::Dangling { .. }))), "H-48");
+    }
+
+    #[test]
+    fn a_yaml_pack_given_to_the_guard_says_what_to_do() {
+        let error = open(b"tripline: 1\npack:\n  name: x\n").unwrap_err().to_string();
+        assert!(error.contains("tripline build"), "{error}");
+    }
+}
