@@ -1,1 +1,22 @@
 //! The only crate that names wasmtime: engine configuration, ahead-of-time loading, fuel-bounded calls.
+//!
+//! Which thread: [`RuleModule`] belongs to one lane thread; [`Engine`] is made once a process. May a call block: no.
+//! Worst case of a call: the fuel bound of its rule, straight-line code without loops or calls. After
+//! [`RuleModule::load`] a successful call allocates nothing (a trap does, inside wasmtime: it is a trip, and the lane
+//! calls no WebAssembly of that module again). Hazards: H-35 to H-38 (a rule module cannot loop, grow or recurse, and
+//! what it does all the same is a fault), H-43 (trimmed configuration), H-72 (artefacts of another version refused).
+#![deny(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects
+)]
+
+#[cfg(feature = "compile")]
+mod compile;
+mod config;
+mod module;
+
+#[cfg(feature = "compile")]
+pub use compile::{CompileError, compile};
+pub use config::{Engine, EngineError};
+pub use module::{CallFault, LoadError, NativeCode, RuleModule, SLOT_BYTES};

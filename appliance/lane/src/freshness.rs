@@ -1,0 +1,194 @@
+//! Who is the oldest? Finding the tags that went stale without looking at all of them.
+//!
+//! Tags with the same `stale_after` form a class, a doubly linked list ordered by arrival. A sample moves its tag to
+//! the end: constant time. Only the head of a class can be the next to go stale, so a tick looks at one tag a class
+//! (at most `STALE_CLASSES_MAX`) and not at 16,384.
+
+use drivers_frame::{DurNs, MonoNs, TagId};
+use rt_config::limits;
+
+const NONE: u16 = u16::MAX;
+
+#[derive(Clone, Copy)]
+struct Node {
+    previous: u16,
+    next: u16,
+    class: u8,
+    linked: bool,
+    at: MonoNs,
+}
+
+struct Class {
+    stale_after: DurNs,
+    head: u16,
+    tail: u16,
+}
+
+/// The freshness of all tags of a lane.
+pub(crate) struct Freshness {
+    nodes: Vec<Node>,
+    classes: Vec<Class>,
+}
+
+impl Freshness {
+    /// All tags count as received at `start`, so that one that never arrives goes stale after its own time.
+    /// `None` when there are more distinct `stale_after` values than a tick may look at.
+    pub(crate) fn new(stale_after: impl Iterator<Item = DurNs>, start: MonoNs) -> Option<Self> {
+        let mut classes: Vec<Class> = Vec::new();
+        let mut nodes = Vec::new();
+        for span in stale_after {
+            let class = match classes.iter().position(|class| class.stale_after == span) {
+                Some(class) => class,
+                None => {
+                    classes.push(Class {
+                        stale_after: span,
+                        head: NONE,
+                        tail: NONE,
+                    });
+                    classes.len().checked_sub(1)?
+                }
+            };
+            if classes.len() > limits::STALE_CLASSES_MAX {
+                return None;
+            }
+            nodes.push(Node {
+                previous: NONE,
+                next: NONE,
+                class: u8::try_from(class).ok()?,
+                linked: false,
+                at: start,
+            });
+        }
+        let mut freshness = Self { nodes, classes };
+        for tag in 0..u16::try_from(freshness.nodes.len()).ok()? {
+            freshness.touch(TagId(tag), start);
+        }
+        Some(freshness)
+    }
+
+    /// A sample of `tag` arrived at `at`.
+    pub(crate) fn touch(&mut self, tag: TagId, at: MonoNs) {
+        self.unlink(tag.0);
+        let Some(node) = self.nodes.get_mut(usize::from(tag.0)) else {
+            return;
+        };
+        let Some(class) = self.classes.get_mut(usize::from(node.class)) else {
+            return;
+        };
+        node.at = at;
+        node.linked = true;
+        node.next = NONE;
+        node.previous = class.tail;
+        let old_tail = class.tail;
+        class.tail = tag.0;
+        if old_tail == NONE {
+            class.head = tag.0;
+        } else if let Some(last) = self.nodes.get_mut(usize::from(old_tail)) {
+            last.next = tag.0;
+        }
+    }
+
+    /// Takes one tag that is older than its class allows at `now`, or `None`. It is not reported again until it is
+    /// touched. Returns the tag and when it went stale.
+    pub(crate) fn take_stale(&mut self, now: MonoNs) -> Option<(TagId, MonoNs)> {
+        let (tag, due) = self.classes.iter().find_map(|class| {
+            let node = self.nodes.get(usize::from(class.head))?;
+            let due = node.at.after(class.stale_after);
+            (now > due).then_some((class.head, due))
+        })?;
+        self.unlink(tag);
+        Some((TagId(tag), due))
+    }
+
+    /// When the next tag goes stale if nothing arrives.
+    pub(crate) fn next_due(&self) -> MonoNs {
+        self.classes
+            .iter()
+            .filter_map(|class| Some(self.nodes.get(usize::from(class.head))?.at.after(class.stale_after)))
+            .min()
+            .unwrap_or(MonoNs::NEVER)
+    }
+
+    fn unlink(&mut self, index: u16) {
+        let Some(node) = self.nodes.get_mut(usize::from(index)) else {
+            return;
+        };
+        if !node.linked {
+            return;
+        }
+        node.linked = false;
+        let (previous, next, class) = (node.previous, node.next, node.class);
+        if let Some(before) = self.nodes.get_mut(usize::from(previous)) {
+            before.next = next;
+        } else if let Some(class) = self.classes.get_mut(usize::from(class)) {
+            class.head = next;
+        }
+        if let Some(behind) = self.nodes.get_mut(usize::from(next)) {
+            behind.previous = previous;
+        } else if let Some(class) = self.classes.get_mut(usize::from(class)) {
+            class.tail = previous;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(ms: u64) -> MonoNs {
+        MonoNs::from_ns(ms * 1_000_000)
+    }
+
+    #[test]
+    fn a_tag_that_never_arrives_goes_stale_after_its_own_time() {
+        let mut freshness = Freshness::new([DurNs::from_ms(10), DurNs::from_ms(30)].into_iter(), ms(100)).unwrap();
+        assert_eq!(freshness.next_due(), ms(110));
+        assert_eq!(freshness.take_stale(ms(110)), None, "exactly stale_after is still fresh");
+        assert_eq!(freshness.take_stale(ms(111)), Some((TagId(0), ms(110))));
+        assert_eq!(freshness.take_stale(ms(111)), None, "reported once");
+        freshness.touch(TagId(0), ms(120));
+        assert_eq!(freshness.take_stale(ms(131)), Some((TagId(0), ms(130))));
+        assert_eq!(freshness.take_stale(ms(131)), Some((TagId(1), ms(130))));
+    }
+
+    #[test]
+    fn more_classes_than_a_tick_may_look_at_are_refused() {
+        let spans = |count: u64| (1..=count).map(DurNs::from_ms);
+        assert!(Freshness::new(spans(limits::STALE_CLASSES_MAX as u64), ms(0)).is_some());
+        assert!(Freshness::new(spans(limits::STALE_CLASSES_MAX as u64 + 1), ms(0)).is_none());
+    }
+
+    proptest! {
+        /// The list agrees with looking at every tag.
+        #[test]
+        fn the_list_finds_what_looking_at_all_tags_finds(
+            steps in prop::collection::vec((0..12_u16, 0..8_u64), 1..300)
+        ) {
+            let spans = [5_u64, 9, 14];
+            let span = |tag: u16| spans[usize::from(tag) % spans.len()];
+            let mut freshness = Freshness::new((0..12).map(|tag| DurNs::from_ms(span(tag))), ms(0)).unwrap();
+            let mut model = [Some(0_u64); 12];
+            let mut now = 0;
+            for (tag, wait) in steps {
+                now += wait;
+                let mut found = Vec::new();
+                while let Some((tag, due)) = freshness.take_stale(ms(now)) {
+                    found.push((tag.0, due));
+                }
+                let mut expected = Vec::new();
+                for tag in 0..12_u16 {
+                    if let Some(at) = model[usize::from(tag)] && now > at + span(tag) {
+                        expected.push((tag, ms(at + span(tag))));
+                        model[usize::from(tag)] = None;
+                    }
+                }
+                found.sort_unstable();
+                prop_assert_eq!(found, expected);
+                freshness.touch(TagId(tag), ms(now));
+                model[usize::from(tag)] = Some(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The queue from a driver into its lane: wait-free, one producer, one consumer, a frame as a whole or not at all.
+//!
+//! A full queue never blocks the driver: the frame is lost and counted, and the counter itself tells the lane, which
+//! holds the device's channels bad until a fresh sample of each arrives (H-25). The ring is rtrb's (H-26: wait-free;
+//! crossbeam's `ArrayQueue` waits while a peer is half-way).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use drivers_frame::{FrameSink, QueueFull, Sample};
+use rtrb::{Consumer, Producer, RingBuffer};
+
+/// The driver's end.
+pub struct FrameProducer {
+    ring: Producer<Sample>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The lane's end.
+pub struct FrameConsumer {
+    ring: Consumer<Sample>,
+    lost: Arc<AtomicU64>,
+    lost_seen: u64,
+}
+
+/// A queue for `samples` samples.
+pub fn frame_queue(samples: usize) -> (FrameProducer, FrameConsumer) {
+    let (producer, consumer) = RingBuffer::new(samples);
+    let lost = Arc::new(AtomicU64::new(0));
+    (
+        FrameProducer {
+            ring: producer,
+            lost: Arc::clone(&lost),
+        },
+        FrameConsumer {
+            ring: consumer,
+            lost,
+            lost_seen: 0,
+        },
+    )
+}
+
+impl FrameSink for FrameProducer {
+    fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull> {
+        match self.ring.write_chunk_uninit(samples.len()) {
+            Ok(chunk) => {
+                chunk.fill_from_iter(samples.iter().copied());
+                Ok(())
+            }
+            Err(_) => {
+                // Release: whatever the lane reads after it saw this count was pushed after the loss or is older than it.
+                self.lost.fetch_add(1, Ordering::Release);
+                Err(QueueFull)
+            }
+        }
+    }
+}
+
+impl FrameConsumer {
+    /// Frames lost since the last call. Ask before draining: a sample pushed after the loss is then seen after it.
+    pub fn newly_lost(&mut self) -> u64 {
+        let lost = self.lost.load(Ordering::Acquire);
+        let new = lost.saturating_sub(self.lost_seen);
+        self.lost_seen = lost;
+        new
+    }
+
+    /// Hands every queued sample to `take`, oldest first, and empties the queue. Returns how many there were.
+    pub fn drain(&mut self, mut take: impl FnMut(&Sample)) -> usize {
+        let waiting = self.ring.slots();
+        let Ok(chunk) = self.ring.read_chunk(waiting) else {
+            return 0;
+        };
+        let (first, second) = chunk.as_slices();
+        first.iter().chain(second).for_each(&mut take);
+        chunk.commit_all();
+        waiting
+    }
+
+    /// Samples waiting.
+    pub fn len(&self) -> usize {
+        self.ring.slots()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use drivers_frame::TagId;
+
+    use super::*;
+
+    fn frame(len: usize, first: u16) -> Vec<Sample> {
+        (0..len)
+            .map(|index| Sample {
+                tag: TagId(first + index as u16),
+                ..Sample::default()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_frame_that_does_not_fit_is_lost_as_a_whole_and_counted() {
+        let (mut producer, mut consumer) = frame_queue(8);
+        assert_eq!(producer.push_frame(&frame(6, 0)), Ok(()));
+        assert_eq!(producer.push_frame(&frame(3, 10)), Err(QueueFull), "H-25");
+        assert_eq!(consumer.newly_lost(), 1);
+        assert_eq!(consumer.newly_lost(), 0);
+        let mut seen = Vec::new();
+        assert_eq!(consumer.drain(|sample| seen.push(sample.tag.0)), 6);
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5], "nothing of the lost frame");
+        assert_eq!(producer.push_frame(&frame(8, 20)), Ok(()));
+        assert_eq!(consumer.len(), 8);
+    }
+
+    #[test]
+    fn two_threads_lose_nothing_and_keep_the_order() {
+        let (mut producer, mut consumer) = frame_queue(64);
+        let sender = std::thread::spawn(move || {
+            let mut pushed = 0_u64;
+            for round in 0..20_000_u16 {
+                while producer.push_frame(&frame(3, round % 1_000)).is_err() {
+                    std::thread::yield_now();
+                }
+                pushed += 3;
+            }
+            pushed
+        });
+        let mut seen = Vec::new();
+        while seen.len() < 60_000 {
+            consumer.drain(|sample| seen.push(sample.tag.0));
+        }
+        assert_eq!(sender.join().unwrap(), 60_000);
+        for (round, frame) in seen.chunks(3).enumerate() {
+            let first = (round % 1_000) as u16;
+            assert_eq!(frame, [first, first + 1, first + 2], "H-26");
+        }
+    }
+}
