@@ -24,3 +24,6 @@
 )]
 
 pub mod codec;
+mod fault;
+pub mod limits;
+pub mod transport;
