@@ -83,6 +83,16 @@ fn stolen_in(stat: &str, cpus: &[usize]) -> Option<u64> {
     Some(sum)
 }
 
+/// Microseconds in which some task of this machine waited for a core, so far (pressure stall information).
+pub(crate) fn waited_us() -> Option<u64> {
+    waited_in(&fs::read_to_string("/proc/pressure/cpu").ok()?)
+}
+
+fn waited_in(pressure: &str) -> Option<u64> {
+    let some = pressure.lines().find(|l| l.starts_with("some"))?;
+    some.rsplit_once("total=")?.1.trim().parse().ok()
+}
+
 /// What the report says about the machine.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Facts {
@@ -131,6 +141,14 @@ mod tests {
         assert_eq!(stolen_in(stat, &[0, 1]), Some(38));
         assert_eq!(stolen_in(stat, &[1]), Some(30));
         assert_eq!(stolen_in(stat, &[2]), None);
+    }
+
+    #[test]
+    fn waiting_is_the_total_of_the_some_line() {
+        let pressure = "some avg10=0.18 avg60=0.03 avg300=0.04 total=3210570\n\
+                        full avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        assert_eq!(waited_in(pressure), Some(3_210_570));
+        assert_eq!(waited_in(""), None);
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub struct Options {
     /// Seed of quiet times and of the order in each round.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Where the figures of every round go [default: stop-latency/stop_latency.json in the build folder].
+    #[arg(long)]
+    pub json: Option<PathBuf>,
     /// What `cargo bench` says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,

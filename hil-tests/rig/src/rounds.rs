@@ -1,12 +1,14 @@
 //! A whole run: the entries, interleaved rounds, the report.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use crate::broker::{self, BrokerPlan};
 use crate::control;
 use crate::device::Device;
 use crate::gates::{self, Outcome};
 use crate::host;
+use crate::limits::TRIAL_MAX;
 use crate::options::Options;
 use crate::programs::own_entries;
 use crate::report::{self, Header, Report, Round};
@@ -32,7 +34,7 @@ pub(crate) fn measure(options: &Options, more: Vec<Entry>) -> ExitCode {
         }
     };
     println!("{}", report::text(&report));
-    match report::save(&report) {
+    match report::save(&report, options.json.as_deref()) {
         Ok(path) => println!("figures of every round: {}", path.display()),
         Err(e) => {
             eprintln!("the JSON file could not be written: {e}");
@@ -85,6 +87,7 @@ fn run(options: &Options, more: Vec<Entry>) -> Result<Report, SystemError> {
         device_cpu,
         warm_up: options.warm_up,
         trials: options.trials,
+        trial_max: TRIAL_MAX,
     };
     // On an error the worker may hang in a system, so it is not waited for: its children end with this process.
     let rounds = all_rounds(options, bench, site, &headers, broker.ok().as_ref())?;
@@ -93,6 +96,10 @@ fn run(options: &Options, more: Vec<Entry>) -> Result<Report, SystemError> {
         .join()
         .map_err(|_| SystemError::new("end the control thread", "it panicked"))?;
     let kept = rounds.iter().filter(|r| !r.dropped).count();
+    let not_quiet = |r: &&Round| {
+        r.waited_percent
+            .is_some_and(|p| p > report::WAITED_QUIET_PERCENT)
+    };
     let stolen_is_told = rounds.iter().all(|r| r.stolen_ms.is_some());
     let systems = report::summarise(headers, &rounds);
     Ok(Report {
@@ -108,6 +115,11 @@ fn run(options: &Options, more: Vec<Entry>) -> Result<Report, SystemError> {
         rounds_dropped: rounds.len() - kept,
         stolen_max_ms: options.stolen_max_ms,
         stolen_is_told,
+        rounds_not_quiet: rounds
+            .iter()
+            .filter(|r| !r.dropped)
+            .filter(not_quiet)
+            .count(),
         gates: gates::judge(&systems),
         systems,
     })
@@ -199,8 +211,11 @@ fn all_rounds(
             .stolen_ms
             .map_or_else(|| "not told".to_owned(), |ms| format!("{ms} ms"));
         eprintln!(
-            "round {} ({kept} of {wanted} kept before it): stolen {stolen}{}",
+            "round {} ({kept} of {wanted} kept before it): stolen {stolen}, tasks waited for a core {}{}",
             rounds.len() + 1,
+            round
+                .waited_percent
+                .map_or_else(|| "not told".to_owned(), |p| format!("{p:.0} %")),
             if round.dropped { ", dropped" } else { "" }
         );
         rounds.push(round);
@@ -219,6 +234,7 @@ fn one_round(
     bench.random.shuffle(&mut order);
     let cores = [bench.device_cpu, site.cpu];
     let before = host::stolen_ticks(&cores);
+    let (began, waited_before) = (Instant::now(), host::waited_us());
     let mut segments = vec![None; headers.len()];
     for index in order {
         let Some(header) = headers.get(index).filter(|h| h.left_out.is_none()) else {
@@ -234,8 +250,13 @@ fn one_round(
     let stolen_ms = before
         .zip(host::stolen_ticks(&cores))
         .map(|(before, after)| after.saturating_sub(before) * TICK_MS);
+    let waited_percent = waited_before
+        .zip(host::waited_us())
+        .map(|(before, after)| Duration::from_micros(after.saturating_sub(before)))
+        .map(|waited| 100.0 * waited.as_secs_f64() / began.elapsed().as_secs_f64());
     Ok(Round {
         segments,
+        waited_percent,
         stolen_ms,
         dropped: stolen_ms.is_some_and(|ms| ms > options.stolen_max_ms),
     })

@@ -1,5 +1,7 @@
 //! One system in one round: start, warm-up, trials, stop.
 
+use std::time::Duration;
+
 use crate::broker::BrokerPlan;
 use crate::control::{Control, Order};
 use crate::device::Device;
@@ -36,6 +38,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) device_cpu: usize,
     pub(crate) warm_up: u32,
     pub(crate) trials: u32,
+    pub(crate) trial_max: Duration,
 }
 
 impl Bench<'_> {
@@ -52,7 +55,13 @@ impl Bench<'_> {
             .map(|plan| Publisher::connect(plan.address))
             .transpose()
             .map_err(|e| SystemError::new("connect the publisher", e))?;
-        let mut engine = Engine::new(self.device, self.control, self.random, publisher);
+        let mut engine = Engine::new(
+            self.device,
+            self.control,
+            self.random,
+            publisher,
+            self.trial_max,
+        );
         let mut segment = Segment::default();
         match engine.carry_out(Order::Start(index, site))? {
             Ok(()) => {
@@ -67,7 +76,7 @@ impl Bench<'_> {
                 if given_up(&segment) {
                     segment.missed = self.trials;
                 } else {
-                    engine.longest_pass = std::time::Duration::ZERO;
+                    engine.longest_pass = Duration::ZERO;
                     run(&mut engine, index, self.trials, &mut segment)?;
                 }
             }
@@ -133,4 +142,172 @@ fn run(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread::JoinHandle;
+
+    use crate::control;
+    use crate::plant::LIMIT;
+    use crate::system::SystemUnderTest;
+    use crate::wire::{short_request, u16_at};
+
+    /// How a test system behaves.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Manner {
+        /// Stops and latches; runs again only when it was rearmed and the value is normal.
+        Latching,
+        /// Never stops.
+        Asleep,
+        /// Stops at any value.
+        Nervous,
+        /// Refuses to be rearmed.
+        Stubborn,
+    }
+
+    struct Subject {
+        manner: Manner,
+        armed: Arc<AtomicBool>,
+        ends: Arc<AtomicBool>,
+        thread: Option<JoinHandle<std::io::Result<()>>>,
+    }
+
+    impl Subject {
+        fn boxed(manner: Manner) -> Option<Box<dyn SystemUnderTest>> {
+            Some(Box::new(Self {
+                manner,
+                armed: Arc::default(),
+                ends: Arc::default(),
+                thread: None,
+            }))
+        }
+    }
+
+    impl SystemUnderTest for Subject {
+        fn name(&self) -> &'static str {
+            "subject"
+        }
+
+        fn start(&mut self, site: Site) -> Result<(), SystemError> {
+            let (manner, armed, ends) = (self.manner, self.armed.clone(), self.ends.clone());
+            let device = site.device;
+            self.thread = Some(std::thread::spawn(move || {
+                work(device, manner, &armed, &ends)
+            }));
+            Ok(())
+        }
+
+        fn rearm(&mut self) -> Result<(), SystemError> {
+            if self.manner == Manner::Stubborn {
+                return Err(SystemError::new("reset", "a cause is present"));
+            }
+            self.armed.store(true, Ordering::Release);
+            Ok(())
+        }
+
+        fn stop(&mut self) {
+            self.ends.store(true, Ordering::Release);
+            self.thread.take().unwrap().join().unwrap().unwrap();
+        }
+    }
+
+    fn work(
+        device: SocketAddr,
+        manner: Manner,
+        armed: &AtomicBool,
+        ends: &AtomicBool,
+    ) -> std::io::Result<()> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(device)?;
+        stream.set_nodelay(true)?;
+        let mut runs = false;
+        while !ends.load(Ordering::Acquire) {
+            let mut value = [0; 11];
+            stream.write_all(&short_request(1, 3, 0, 1))?;
+            stream.read_exact(&mut value)?;
+            let over = u16_at(&value, 9) > LIMIT;
+            let wants = if runs {
+                manner == Manner::Asleep || (manner != Manner::Nervous && !over)
+            } else {
+                !over && armed.swap(false, Ordering::AcqRel)
+            };
+            if wants != runs {
+                let state = if wants { 0xff00 } else { 0 };
+                stream.write_all(&short_request(1, 5, 0, state))?;
+                stream.read_exact(&mut [0; 12])?;
+                runs = wants;
+            }
+        }
+        Ok(())
+    }
+
+    fn segment_of(manner: Manner) -> Segment {
+        let (control, worker) = control::pair();
+        let worker = std::thread::spawn(move || worker.work(vec![Subject::boxed(manner)]));
+        let mut device = Device::bind().unwrap();
+        let site = Site {
+            device: device.address().unwrap(),
+            broker: None,
+            cpu: 0,
+        };
+        assert_eq!(site.device.ip(), Ipv4Addr::LOCALHOST);
+        let mut bench = Bench {
+            device: &mut device,
+            control: &control,
+            random: &mut Random::new(1),
+            device_cpu: 0,
+            warm_up: 0,
+            trials: 20,
+            // Asleep must not take a quarter of a minute; a busy machine may take a second for anything.
+            trial_max: Duration::from_secs(if manner == Manner::Asleep { 1 } else { 30 }),
+        };
+        let segment = bench.segment(0, site, None).unwrap();
+        drop(control);
+        worker.join().unwrap();
+        segment
+    }
+
+    #[test]
+    fn a_latching_system_is_reset_before_each_trial_and_every_stop_is_timed() {
+        let segment = segment_of(Manner::Latching);
+        assert_eq!(segment.complaint, None);
+        assert_eq!((segment.missed, segment.early), (0, 0));
+        assert_eq!(segment.stop_ns.len(), 20);
+        assert!(segment.stop_ns.is_sorted());
+        let rise_sum: u64 = segment.rise_ns.iter().sum();
+        let stop_sum: u64 = segment.stop_ns.iter().sum();
+        assert!(
+            stop_sum > 0 && rise_sum > stop_sum,
+            "the rise comes before the reply that carries it"
+        );
+    }
+
+    #[test]
+    fn a_system_that_never_stops_misses_every_trial() {
+        let segment = segment_of(Manner::Asleep);
+        assert_eq!((segment.missed, segment.early), (20, 0));
+        assert!(segment.stop_ns.is_empty());
+        assert!(segment.complaint.unwrap().contains("no stop"));
+    }
+
+    #[test]
+    fn a_stop_without_a_demand_is_never_a_fast_stop() {
+        let segment = segment_of(Manner::Nervous);
+        assert!(segment.stop_ns.is_empty(), "{:?}", segment.stop_ns);
+        // Stops before the trial's quiet time show as not armed, those in it as early; both count.
+        assert_eq!(segment.missed + segment.early, 20);
+        assert!(segment.early > 0);
+    }
+
+    #[test]
+    fn a_refused_reset_is_a_miss_with_its_reason() {
+        let segment = segment_of(Manner::Stubborn);
+        assert_eq!(segment.missed, 20);
+        assert!(segment.complaint.unwrap().contains("a cause is present"));
+    }
 }

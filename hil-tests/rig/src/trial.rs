@@ -16,9 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::{Control, Order};
 use crate::device::{Device, Pass};
-use crate::limits::{
-    PASSES_PER_ACCEPT, PUBLISH_PERIOD, QUIET_MAX, QUIET_MIN, START_MAX, TRIAL_MAX,
-};
+use crate::limits::{PASSES_PER_ACCEPT, PUBLISH_PERIOD, QUIET_MAX, QUIET_MIN, START_MAX};
 use crate::plant::{NORMAL, OVER};
 use crate::publisher::Publisher;
 use crate::stats::Random;
@@ -52,6 +50,7 @@ pub(crate) struct Engine<'a> {
     publish_due: Instant,
     publish_over: bool,
     passes: u32,
+    trial_max: Duration,
     /// Time of the longest pass while spinning: what the device's core lost to others at most.
     pub(crate) longest_pass: Duration,
 }
@@ -69,6 +68,7 @@ impl<'a> Engine<'a> {
         control: &'a Control,
         random: &'a mut Random,
         publisher: Option<Publisher>,
+        trial_max: Duration,
     ) -> Self {
         Self {
             device,
@@ -78,6 +78,7 @@ impl<'a> Engine<'a> {
             publish_due: Instant::now(),
             publish_over: false,
             passes: 0,
+            trial_max,
             longest_pass: Duration::ZERO,
         }
     }
@@ -110,7 +111,7 @@ impl<'a> Engine<'a> {
         if let Err(refused) = self.carry_out(Order::Rearm(index))? {
             return Ok(Trial::Refused(refused));
         }
-        let deadline = Instant::now() + TRIAL_MAX;
+        let deadline = Instant::now() + self.trial_max;
         while !self.device.plant.runs() {
             self.turn_politely().map_err(lost_broker)?;
             if Instant::now() > deadline {
@@ -136,7 +137,7 @@ impl<'a> Engine<'a> {
             now = self.clock(now);
         }
         self.raise();
-        let deadline = rise_due + TRIAL_MAX;
+        let deadline = rise_due + self.trial_max;
         // The intended time of the rise, and the reading that starts the watch.
         let mut rise = rise_due;
         let mut demand = None;
