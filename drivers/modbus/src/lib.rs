@@ -24,6 +24,8 @@
 )]
 
 pub mod codec;
+pub mod config;
 mod fault;
 pub mod limits;
+pub mod plan;
 pub mod transport;

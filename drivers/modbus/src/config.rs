@@ -1,0 +1,74 @@
+//! What a session is told: one device, how often, how long, and which points.
+
+use std::net::SocketAddr;
+
+use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec};
+
+use crate::codec::Table;
+
+/// One device behind one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceConfig {
+    /// Which device of the lane; labels what is counted.
+    pub device: DeviceId,
+    /// Where it listens; the registered port is 502.
+    pub address: SocketAddr,
+    /// Unit identifier, sent with every request and demanded of every reply. 255 or 1 for a device that is no gateway.
+    pub unit: u8,
+    /// When its points are read.
+    pub poll: Poll,
+    /// From the request's `send` to the last byte of its reply. Absolute: bytes that trickle in do not prolong it (H-14).
+    pub timeout: DurNs,
+    /// From the start of a connection attempt to its success.
+    pub connect_timeout: DurNs,
+    /// Wait between connection attempts.
+    pub backoff: Backoff,
+    /// Unused bits or registers that may lie between two points read together.
+    pub max_gap: u16,
+    /// What is read. At least one.
+    pub points: Vec<Point>,
+}
+
+/// When the points of a device are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// The next request follows the reply.
+    Continuous,
+    /// A cycle over all blocks is due every so often, counted from the first after connecting.
+    Every(DurNs),
+}
+
+/// Wait between connection attempts: doubles from `min` to `max` with every failure, starts again at `min` after the
+/// first right reply (not after a mere connect: a device that accepts and drops must not be hammered, H-16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// First wait; above zero.
+    pub min: DurNs,
+    /// Longest wait; not below `min`.
+    pub max: DurNs,
+}
+
+/// One tag's place in the device.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Whose samples it gives.
+    pub tag: TagId,
+    /// Which table.
+    pub table: Table,
+    /// First address, counted from 0.
+    pub address: u16,
+    /// How bits or registers become a value.
+    pub codec: ValueCodec,
+}
+
+impl Point {
+    /// Bits or registers the point takes, from 1 to 4.
+    pub fn width(&self) -> u16 {
+        u16::try_from(self.codec.kind.words()).unwrap_or(u16::MAX)
+    }
+
+    /// The first address after the point; up to 65536.
+    pub(crate) fn end(&self) -> u32 {
+        u32::from(self.address).saturating_add(u32::from(self.width()))
+    }
+}
