@@ -1,0 +1,542 @@
+//! One Modbus station as memory: its tables, permits with their watchdog, scripted faults, the record of writes, and the
+//! stopwatch. Pure: time comes in as the duration since the plant started.
+//!
+//! Which thread: the plant's, behind a mutex. May it block: no. Hazards made here: H-2, H-10, H-21, H-57, H-58, H-60,
+//! H-63.
+
+use crate::limits::WRITES_KEPT;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The four tables of the Modbus data model (MODBUS Application Protocol V1.1b3, 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Read-write bits.
+    Coil,
+    /// Read-only bits.
+    DiscreteInput,
+    /// Read-only registers.
+    InputRegister,
+    /// Read-write registers.
+    HoldingRegister,
+}
+
+/// Why a request is refused, as the exception code of the reply (V1.1b3, 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 0x02: an address of the request does not exist, or may not be written.
+    IllegalDataAddress,
+    /// 0x03: a quantity of zero or beyond the standard's limit.
+    IllegalDataValue,
+}
+
+/// Addresses `first..first + count` of one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Lowest address, counted from zero.
+    pub first: u16,
+    /// How many.
+    pub count: u16,
+}
+
+/// An output that falls to its safe value by itself when it has not been written for the station's watchdog time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// [`Table::Coil`] or [`Table::HoldingRegister`].
+    pub table: Table,
+    /// Its address.
+    pub address: u16,
+    /// The value that means stop. Also its value at power-up.
+    pub safe: u16,
+}
+
+/// What a station has.
+#[derive(Clone, Debug, Default)]
+pub struct StationMap {
+    /// Unit identifier it answers to.
+    pub unit: u8,
+    /// Coils; all may be written.
+    pub coils: Block,
+    /// Discrete inputs.
+    pub discrete_inputs: Block,
+    /// Input registers.
+    pub input_registers: Block,
+    /// Holding registers; only those in `writable` may be written.
+    pub holding_registers: Block,
+    /// Holding registers that may be written.
+    pub writable: Block,
+    /// Outputs under the watchdog.
+    pub permits: Vec<Permit>,
+    /// Watchdog time at power-up; zero: off.
+    pub watchdog: Duration,
+    /// Holding register that shows the watchdog time in ms and, when writable, sets it (0: off).
+    pub watchdog_register: Option<u16>,
+}
+
+/// How the station answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answering {
+    /// As the standard says.
+    #[default]
+    Normally,
+    /// Connections stay open, nothing is executed, nothing is answered (H-6). The watchdog goes on.
+    Silent,
+    /// Every request is refused with this exception code (H-10).
+    Exception(u8),
+    /// Executed at once, answered this much later (H-7).
+    Late(Duration),
+    /// Writes are answered as done but not done (H-58).
+    WritesLost,
+}
+
+/// One write that a station received and executed, or its watchdog's act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// When, since the plant started (monotonic).
+    pub at: Duration,
+    /// Where to.
+    pub table: Table,
+    /// Which address.
+    pub address: u16,
+    /// The value written; a coil is 0 or 1.
+    pub value: u16,
+    /// Who wrote; `None`: the station's own watchdog.
+    pub peer: Option<SocketAddr>,
+}
+
+/// What the stopwatch looks at: a float in two holding registers, and the permit that should fall.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Watch {
+    /// First of the two holding registers, most significant word first.
+    pub address: u16,
+    /// Over-limit means greater than this.
+    pub limit: f32,
+    /// The coil whose fall ends the measurement.
+    pub stop_coil: u16,
+    /// The coil's value that means stop.
+    pub stop_value: u16,
+}
+
+/// The stopwatch: from the reply that first told of the danger to the write that stopped the machine.
+///
+/// Both ends are taken in the station: the first when the reply's content is fixed, before it is encoded and sent; the
+/// second after the write has been received and decoded. So the figure includes the peer's own sending and receiving
+/// and never flatters the system under test. It includes a rule's on-delay. Times are since the plant started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StopTiming {
+    /// First reply with a value over the limit while the permit was on. May be a lone noise peak.
+    pub first_over_limit: Option<Duration>,
+    /// First reply of the unbroken run of over-limit replies that the stop ended: what an on-delay counts from.
+    pub over_limit_since: Option<Duration>,
+    /// When the write that takes the permit away arrived.
+    pub stop_written: Option<Duration>,
+    /// When the station's own watchdog took the permit away instead.
+    pub watchdog_fell: Option<Duration>,
+}
+
+impl StopTiming {
+    /// From the unbroken over-limit run's first reply to the stop write; `None` until both happened.
+    #[must_use]
+    pub fn reaction(&self) -> Option<Duration> {
+        self.stop_written?.checked_sub(self.over_limit_since?)
+    }
+
+    /// From the very first over-limit reply to the stop write: never shorter than [`Self::reaction`].
+    #[must_use]
+    pub fn from_first_over_limit(&self) -> Option<Duration> {
+        self.stop_written?.checked_sub(self.first_over_limit?)
+    }
+
+    const fn ended(&self) -> bool {
+        self.stop_written.is_some() || self.watchdog_fell.is_some()
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Cells {
+    first: u16,
+    values: Vec<u16>,
+}
+
+impl Cells {
+    fn new(block: Block) -> Self {
+        Self {
+            first: block.first,
+            values: vec![0; usize::from(block.count)],
+        }
+    }
+
+    fn index(&self, address: u16) -> Option<usize> {
+        let index = usize::from(address.checked_sub(self.first)?);
+        (index < self.values.len()).then_some(index)
+    }
+
+    fn get(&self, address: u16) -> Option<u16> {
+        self.values.get(self.index(address)?).copied()
+    }
+
+    fn set(&mut self, address: u16, value: u16) {
+        if let Some(index) = self.index(address)
+            && let Some(cell) = self.values.get_mut(index)
+        {
+            *cell = value;
+        }
+    }
+}
+
+/// A station's memory.
+#[derive(Clone, Debug)]
+pub struct Image {
+    map: StationMap,
+    coils: Cells,
+    discrete_inputs: Cells,
+    input_registers: Cells,
+    holding_registers: Cells,
+    /// When each permit of the map was last written; `None`: never, or fallen.
+    written: Vec<Option<Duration>>,
+    watchdog: Duration,
+    answering: Answering,
+    /// What is served instead of the true value: frozen cells and forced bit patterns.
+    overrides: BTreeMap<(Table, u16), u16>,
+    writes: VecDeque<Write>,
+    writes_total: u64,
+    watch: Option<Watch>,
+    timing: StopTiming,
+}
+
+impl Image {
+    /// A station at power-up: everything zero, permits at their safe value.
+    #[must_use]
+    pub fn new(map: StationMap, watch: Option<Watch>) -> Self {
+        let mut image = Self {
+            coils: Cells::new(map.coils),
+            discrete_inputs: Cells::new(map.discrete_inputs),
+            input_registers: Cells::new(map.input_registers),
+            holding_registers: Cells::new(map.holding_registers),
+            written: vec![None; map.permits.len()],
+            watchdog: map.watchdog,
+            answering: Answering::Normally,
+            overrides: BTreeMap::new(),
+            writes: VecDeque::with_capacity(WRITES_KEPT),
+            writes_total: 0,
+            watch,
+            timing: StopTiming::default(),
+            map,
+        };
+        for permit in image.map.permits.clone() {
+            image.set(permit.table, permit.address, permit.safe);
+        }
+        image.show_watchdog();
+        image
+    }
+
+    /// The unit identifier the station answers to.
+    #[must_use]
+    pub const fn unit(&self) -> u8 {
+        self.map.unit
+    }
+
+    /// How the station answers now.
+    #[must_use]
+    pub const fn answering(&self) -> Answering {
+        self.answering
+    }
+
+    /// Changes how the station answers.
+    pub const fn set_answering(&mut self, answering: Answering) {
+        self.answering = answering;
+    }
+
+    /// The plant's side: the true value of a cell, whatever is served. `None`: no such address.
+    #[must_use]
+    pub fn get(&self, table: Table, address: u16) -> Option<u16> {
+        self.cells(table).get(address)
+    }
+
+    /// The plant's side: sets a cell, also one that peers may only read. Not a write: neither recorded nor watched, and
+    /// it feeds no watchdog. An address that does not exist is ignored.
+    pub fn set(&mut self, table: Table, address: u16, value: u16) {
+        self.cells_mut(table).set(address, value);
+    }
+
+    /// Sets a float in two holding registers, most significant word first.
+    pub fn set_f32(&mut self, address: u16, value: f32) {
+        let [high, low] = words(value);
+        self.set(Table::HoldingRegister, address, high);
+        self.set(Table::HoldingRegister, address.saturating_add(1), low);
+    }
+
+    /// Serves these cells with the value they have now until [`Image::mend`] (H-2).
+    pub fn freeze(&mut self, table: Table, first: u16, count: u16) {
+        for address in first..first.saturating_add(count) {
+            if let Some(value) = self.get(table, address) {
+                self.overrides.entry((table, address)).or_insert(value);
+            }
+        }
+    }
+
+    /// Serves the float at this holding register as not-a-number until [`Image::mend`] (H-21).
+    pub fn serve_nan(&mut self, address: u16) {
+        let [high, low] = words(f32::NAN);
+        for (address, word) in [(address, high), (address.saturating_add(1), low)] {
+            self.overrides
+                .insert((Table::HoldingRegister, address), word);
+        }
+    }
+
+    /// Ends every scripted fault.
+    pub fn mend(&mut self) {
+        self.overrides.clear();
+        self.answering = Answering::Normally;
+    }
+
+    /// Reads cells as a peer does; bits come as 0 or 1.
+    ///
+    /// # Errors
+    /// [`Refusal::IllegalDataValue`] for a quantity of zero or over the standard's limit (2,000 bits, 125 registers),
+    /// [`Refusal::IllegalDataAddress`] if any of the addresses does not exist.
+    pub fn read(
+        &mut self,
+        now: Duration,
+        table: Table,
+        first: u16,
+        count: u16,
+    ) -> Result<Vec<u16>, Refusal> {
+        self.expire(now);
+        let most = match table {
+            Table::Coil | Table::DiscreteInput => 2_000,
+            Table::InputRegister | Table::HoldingRegister => 125,
+        };
+        if count == 0 || count > most {
+            return Err(Refusal::IllegalDataValue);
+        }
+        let mut served = Vec::with_capacity(usize::from(count));
+        for offset in 0..count {
+            let address = first
+                .checked_add(offset)
+                .ok_or(Refusal::IllegalDataAddress)?;
+            let real = self
+                .get(table, address)
+                .ok_or(Refusal::IllegalDataAddress)?;
+            served.push(
+                self.overrides
+                    .get(&(table, address))
+                    .copied()
+                    .unwrap_or(real),
+            );
+        }
+        if table == Table::HoldingRegister {
+            self.look(now, first, &served);
+        }
+        Ok(served)
+    }
+
+    /// Writes cells as a peer does. All or none: one bad address refuses the whole request.
+    ///
+    /// # Errors
+    /// [`Refusal::IllegalDataValue`] for no values, [`Refusal::IllegalDataAddress`] if any of the addresses does not
+    /// exist or may not be written.
+    pub fn write(
+        &mut self,
+        now: Duration,
+        peer: SocketAddr,
+        table: Table,
+        first: u16,
+        values: &[u16],
+    ) -> Result<(), Refusal> {
+        self.expire(now);
+        if values.is_empty() {
+            return Err(Refusal::IllegalDataValue);
+        }
+        let count = u16::try_from(values.len()).map_err(|_| Refusal::IllegalDataValue)?;
+        let last = first
+            .checked_add(count - 1)
+            .ok_or(Refusal::IllegalDataAddress)?;
+        if !(first..=last).all(|address| self.may_write(table, address)) {
+            return Err(Refusal::IllegalDataAddress);
+        }
+        if self.answering == Answering::WritesLost {
+            return Ok(());
+        }
+        for (address, value) in (first..=last).zip(values.iter().copied()) {
+            self.set(table, address, value);
+            self.feed(now, table, address);
+            self.time_stop(now, table, address, value, false);
+            self.record(Write {
+                at: now,
+                table,
+                address,
+                value,
+                peer: Some(peer),
+            });
+        }
+        Ok(())
+    }
+
+    /// Lets permits fall whose watchdog time is over (H-63).
+    pub fn expire(&mut self, now: Duration) {
+        if self.watchdog.is_zero() {
+            return;
+        }
+        for index in 0..self.map.permits.len() {
+            let (Some(permit), Some(Some(written))) = (
+                self.map.permits.get(index).copied(),
+                self.written.get(index).copied(),
+            ) else {
+                continue;
+            };
+            if now.saturating_sub(written) < self.watchdog {
+                continue;
+            }
+            if let Some(last) = self.written.get_mut(index) {
+                *last = None;
+            }
+            if self.get(permit.table, permit.address) != Some(permit.safe) {
+                self.set(permit.table, permit.address, permit.safe);
+                self.time_stop(now, permit.table, permit.address, permit.safe, true);
+                self.record(Write {
+                    at: now,
+                    table: permit.table,
+                    address: permit.address,
+                    value: permit.safe,
+                    peer: None,
+                });
+            }
+        }
+    }
+
+    /// The latest writes, oldest first, at most [`WRITES_KEPT`].
+    pub fn writes(&self) -> impl DoubleEndedIterator<Item = Write> + '_ {
+        self.writes.iter().copied()
+    }
+
+    /// How many writes there were in all, those no longer kept included.
+    #[must_use]
+    pub const fn writes_total(&self) -> u64 {
+        self.writes_total
+    }
+
+    /// What the stopwatch shows.
+    #[must_use]
+    pub const fn timing(&self) -> StopTiming {
+        self.timing
+    }
+
+    /// Sets the stopwatch back to zero, for the next trip.
+    pub fn reset_timing(&mut self) {
+        self.timing = StopTiming::default();
+    }
+
+    const fn cells(&self, table: Table) -> &Cells {
+        match table {
+            Table::Coil => &self.coils,
+            Table::DiscreteInput => &self.discrete_inputs,
+            Table::InputRegister => &self.input_registers,
+            Table::HoldingRegister => &self.holding_registers,
+        }
+    }
+
+    const fn cells_mut(&mut self, table: Table) -> &mut Cells {
+        match table {
+            Table::Coil => &mut self.coils,
+            Table::DiscreteInput => &mut self.discrete_inputs,
+            Table::InputRegister => &mut self.input_registers,
+            Table::HoldingRegister => &mut self.holding_registers,
+        }
+    }
+
+    fn may_write(&self, table: Table, address: u16) -> bool {
+        let exists = self.get(table, address).is_some();
+        match table {
+            Table::Coil => exists,
+            Table::HoldingRegister => {
+                let block = self.map.writable;
+                exists
+                    && address
+                        .checked_sub(block.first)
+                        .is_some_and(|offset| offset < block.count)
+            }
+            Table::DiscreteInput | Table::InputRegister => false,
+        }
+    }
+
+    /// A write to a permit feeds its watchdog; a write to the watchdog register sets the time.
+    fn feed(&mut self, now: Duration, table: Table, address: u16) {
+        for (permit, written) in self.map.permits.iter().zip(self.written.iter_mut()) {
+            if permit.table == table && permit.address == address {
+                *written = Some(now);
+            }
+        }
+        if table == Table::HoldingRegister && self.map.watchdog_register == Some(address) {
+            let ms = self.get(table, address).unwrap_or(0);
+            self.watchdog = Duration::from_millis(u64::from(ms));
+        }
+    }
+
+    fn show_watchdog(&mut self) {
+        if let Some(address) = self.map.watchdog_register {
+            let ms = u16::try_from(self.watchdog.as_millis()).unwrap_or(u16::MAX);
+            self.set(Table::HoldingRegister, address, ms);
+        }
+    }
+
+    fn record(&mut self, write: Write) {
+        if self.writes.len() == WRITES_KEPT {
+            self.writes.pop_front();
+        }
+        self.writes.push_back(write);
+        self.writes_total += 1;
+    }
+
+    /// Looks at a reply of holding registers with the stopwatch's eyes.
+    fn look(&mut self, now: Duration, first: u16, served: &[u16]) {
+        let Some(watch) = self.watch else { return };
+        let Some(at) = watch.address.checked_sub(first).map(usize::from) else {
+            return;
+        };
+        let (Some(high), Some(low)) = (served.get(at), served.get(at + 1)) else {
+            return;
+        };
+        let running = self.get(Table::Coil, watch.stop_coil) != Some(watch.stop_value);
+        if self.timing.ended() || !running {
+            return;
+        }
+        let value = f32::from_bits((u32::from(*high) << 16) | u32::from(*low));
+        if value > watch.limit {
+            self.timing.first_over_limit.get_or_insert(now);
+            self.timing.over_limit_since.get_or_insert(now);
+        } else {
+            self.timing.over_limit_since = None;
+        }
+    }
+
+    fn time_stop(
+        &mut self,
+        now: Duration,
+        table: Table,
+        address: u16,
+        value: u16,
+        by_watchdog: bool,
+    ) {
+        let Some(watch) = self.watch else { return };
+        let stops = table == Table::Coil && address == watch.stop_coil && value == watch.stop_value;
+        if !stops || self.timing.ended() || self.timing.first_over_limit.is_none() {
+            return;
+        }
+        if by_watchdog {
+            self.timing.watchdog_fell = Some(now);
+        } else {
+            self.timing.stop_written = Some(now);
+        }
+    }
+}
+
+/// The two words of a float, most significant first.
+const fn words(value: f32) -> [u16; 2] {
+    let bits = value.to_bits();
+    [(bits >> 16) as u16, bits as u16]
+}
+
+#[cfg(test)]
+mod tests;
