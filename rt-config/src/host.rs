@@ -25,12 +25,13 @@ pub fn set_fifo(priority: u8) -> io::Result<()> {
 /// The kernel's. A nice value that is not allowed is not an error: fairness is then ordinary.
 pub fn set_ordinary() -> io::Result<()> {
     set_scheduler(libc::SCHED_OTHER, 0)?;
-    // SAFETY: setpriority takes three integers and touches no memory; 0 means the calling thread on Linux.
     #[expect(
         unsafe_code,
         reason = "no safe wrapper sets the nice value of one thread"
     )]
-    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+    // SAFETY: setpriority takes three integers and touches no memory; 0 means the calling thread on Linux.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -20) };
+    let _ = result;
     Ok(())
 }
 
@@ -38,8 +39,8 @@ fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
     let parameters = libc::sched_param {
         sched_priority: priority,
     };
-    // SAFETY: `parameters` is a live, initialised sched_param for the duration of the call; 0 names the calling thread.
     #[expect(unsafe_code, reason = "no safe wrapper offers sched_setscheduler")]
+    // SAFETY: `parameters` is a live, initialised sched_param for the duration of the call; 0 names the calling thread.
     let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
     if result == 0 {
         Ok(())
@@ -53,8 +54,8 @@ fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
 /// # Errors
 /// The kernel's.
 pub fn set_timer_slack() -> io::Result<()> {
-    // SAFETY: prctl(PR_SET_TIMERSLACK) takes an integer and touches no memory of ours.
     #[expect(unsafe_code, reason = "no safe wrapper offers PR_SET_TIMERSLACK")]
+    // SAFETY: prctl(PR_SET_TIMERSLACK) takes an integer and touches no memory of ours.
     let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
     if result == 0 {
         Ok(())
@@ -81,8 +82,8 @@ pub fn quiet_allocator() {
         (libc::M_MMAP_MAX, 0),
         (libc::M_TRIM_THRESHOLD, i32::MAX),
     ] {
-        // SAFETY: mallopt takes two integers; called from the main thread before any other exists.
         #[expect(unsafe_code, reason = "glibc's allocator has no other switch")]
+        // SAFETY: mallopt takes two integers; called from the main thread before any other exists.
         let _ = unsafe { libc::mallopt(parameter, value) };
     }
 }

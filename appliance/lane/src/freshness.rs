@@ -104,7 +104,14 @@ impl Freshness {
     pub(crate) fn next_due(&self) -> MonoNs {
         self.classes
             .iter()
-            .filter_map(|class| Some(self.nodes.get(usize::from(class.head))?.at.after(class.stale_after)))
+            .filter_map(|class| {
+                Some(
+                    self.nodes
+                        .get(usize::from(class.head))?
+                        .at
+                        .after(class.stale_after),
+                )
+            })
             .min()
             .unwrap_or(MonoNs::NEVER)
     }
@@ -143,9 +150,17 @@ mod tests {
 
     #[test]
     fn a_tag_that_never_arrives_goes_stale_after_its_own_time() {
-        let mut freshness = Freshness::new([DurNs::from_ms(10), DurNs::from_ms(30)].into_iter(), ms(100)).unwrap();
+        let mut freshness = Freshness::new(
+            [DurNs::from_ms(10), DurNs::from_ms(30)].into_iter(),
+            ms(100),
+        )
+        .unwrap();
         assert_eq!(freshness.next_due(), ms(110));
-        assert_eq!(freshness.take_stale(ms(110)), None, "exactly stale_after is still fresh");
+        assert_eq!(
+            freshness.take_stale(ms(110)),
+            None,
+            "exactly stale_after is still fresh"
+        );
         assert_eq!(freshness.take_stale(ms(111)), Some((TagId(0), ms(110))));
         assert_eq!(freshness.take_stale(ms(111)), None, "reported once");
         freshness.touch(TagId(0), ms(120));

@@ -52,7 +52,10 @@ impl std::fmt::Display for LaneError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooManyStaleClasses { max } => {
-                write!(f, "the lane's tags have more than {max} distinct stale_after values; use fewer")
+                write!(
+                    f,
+                    "the lane's tags have more than {max} distinct stale_after values; use fewer"
+                )
             }
         }
     }
@@ -168,7 +171,11 @@ impl<E: RuleEngine> Lane<E> {
             first_window: as_index(plan.slot_of_window(0)),
             first_age,
             first_quality,
-            rules: plan.rules.iter().map(|rule| Rule::new(rule.on_delay)).collect(),
+            rules: plan
+                .rules
+                .iter()
+                .map(|rule| Rule::new(rule.on_delay))
+                .collect(),
             timed,
             dirty: Vec::with_capacity(compiled.len()),
             pending: Vec::with_capacity(compiled.len()),
@@ -298,7 +305,10 @@ impl<E: RuleEngine> Lane<E> {
             return;
         }
         let latency = at.since(latch.origin);
-        let deadline = self.compiled.get(usize::from(rule_index)).and_then(|rule| rule.deadline);
+        let deadline = self
+            .compiled
+            .get(usize::from(rule_index))
+            .and_then(|rule| rule.deadline);
         let missed = deadline.is_some_and(|deadline| latency > deadline);
         rule.latency_max = rule.latency_max.max(latency);
         rule.stops = rule.stops.saturating_add(1);
@@ -371,13 +381,14 @@ impl<E: RuleEngine> Lane<E> {
         if self.engine_failed {
             return Some(ResetRefusal::EngineFault);
         }
-        let standing = (0_u16..)
-            .zip(self.rules.iter().zip(&self.compiled))
-            .find(|(_, (rule, compiled))| {
-                // A rule that waits to be evaluated has not decided yet either.
-                let clear = rule.state == RuleState::Normal && !compiled.queued;
-                compiled.level == Level::Danger && !clear
-            });
+        let standing =
+            (0_u16..)
+                .zip(self.rules.iter().zip(&self.compiled))
+                .find(|(_, (rule, compiled))| {
+                    // A rule that waits to be evaluated has not decided yet either.
+                    let clear = rule.state == RuleState::Normal && !compiled.queued;
+                    compiled.level == Level::Danger && !clear
+                });
         if let Some((rule, _)) = standing {
             return Some(ResetRefusal::RuleNotClear { rule });
         }
@@ -416,7 +427,9 @@ impl<E: RuleEngine> Lane<E> {
 
     /// What holds an output, `None` when it is released.
     pub fn latch_of(&self, output: u16) -> Option<Latch> {
-        self.outputs.get(usize::from(output)).and_then(|output| output.latch)
+        self.outputs
+            .get(usize::from(output))
+            .and_then(|output| output.latch)
     }
 
     /// Samples that windows dropped because they came faster than planned.
@@ -516,7 +529,10 @@ impl<E: RuleEngine> Lane<E> {
     fn evaluate(&mut self, index: u16, now: MonoNs) {
         self.counters.evaluations = self.counters.evaluations.saturating_add(1);
         let position = usize::from(index);
-        let (Some(compiled), Some(rule)) = (self.compiled.get_mut(position), self.rules.get_mut(position)) else {
+        let (Some(compiled), Some(rule)) = (
+            self.compiled.get_mut(position),
+            self.rules.get_mut(position),
+        ) else {
             return;
         };
         compiled.queued = false;
@@ -525,7 +541,13 @@ impl<E: RuleEngine> Lane<E> {
         let outcome = if self.engine_failed {
             Outcome::Fault(RuleCause::Comparison)
         } else {
-            let outcome = evaluate_twice(&mut self.engine, &self.slots, &compiled.program, position, hold);
+            let outcome = evaluate_twice(
+                &mut self.engine,
+                &self.slots,
+                &compiled.program,
+                position,
+                hold,
+            );
             if outcome == Outcome::Fault(RuleCause::Comparison) {
                 self.counters.comparison_faults = self.counters.comparison_faults.saturating_add(1);
             }
@@ -543,7 +565,11 @@ impl<E: RuleEngine> Lane<E> {
     /// Whether an input of this rule is still on its way since start: a tag within its first `stale_after`, or a
     /// window that does not span its length yet although its tag is usable.
     fn input_missing(&self, rule: usize) -> bool {
-        let initial = |tag: &u16| self.tags.get(usize::from(*tag)).is_some_and(|tag| tag.initial);
+        let initial = |tag: &u16| {
+            self.tags
+                .get(usize::from(*tag))
+                .is_some_and(|tag| tag.initial)
+        };
         if self.tags_of_rule.of(rule).iter().any(initial) {
             return true;
         }
@@ -607,9 +633,17 @@ impl<E: RuleEngine> Lane<E> {
     fn stop_outputs(&mut self, index: u16, cause: RuleCause, now: MonoNs) {
         let position = usize::from(index);
         let origin = self.rules.get(position).map_or(now, |rule| rule.since);
-        let count = self.compiled.get(position).map_or(0, |rule| rule.stops.len());
+        let count = self
+            .compiled
+            .get(position)
+            .map_or(0, |rule| rule.stops.len());
         for stop in 0..count {
-            let Some(output) = self.compiled.get(position).and_then(|rule| rule.stops.get(stop)).copied() else {
+            let Some(output) = self
+                .compiled
+                .get(position)
+                .and_then(|rule| rule.stops.get(stop))
+                .copied()
+            else {
                 break;
             };
             if self.latch(output, LatchCause::Rule { rule: index, cause }, now, origin) {
@@ -693,7 +727,10 @@ fn evaluate_twice(
     }
 }
 
-#[expect(clippy::as_conversions, reason = "an age as a float; exact for 104 days")]
+#[expect(
+    clippy::as_conversions,
+    reason = "an age as a float; exact for 104 days"
+)]
 fn nanoseconds(span: DurNs) -> f64 {
     span.as_ns() as f64
 }

@@ -61,10 +61,18 @@ mod tests {
     fn the_first_cause_is_kept() {
         let mut output = Output::boot(MonoNs::ZERO);
         assert!(!output.latch(LatchCause::Operator, MonoNs::from_ns(1), MonoNs::from_ns(1)));
-        assert_eq!(output.latch.unwrap().first_out, LatchCause::Boot, "I9: boot is tripped");
+        assert_eq!(
+            output.latch.unwrap().first_out,
+            LatchCause::Boot,
+            "I9: boot is tripped"
+        );
         output.latch = None;
         assert!(output.latch(LatchCause::Operator, MonoNs::from_ns(2), MonoNs::from_ns(2)));
-        assert!(!output.latch(LatchCause::OutputFault, MonoNs::from_ns(3), MonoNs::from_ns(3)));
+        assert!(!output.latch(
+            LatchCause::OutputFault,
+            MonoNs::from_ns(3),
+            MonoNs::from_ns(3)
+        ));
         assert_eq!(output.latch.unwrap().first_out, LatchCause::Operator);
     }
 }

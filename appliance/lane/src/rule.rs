@@ -99,18 +99,28 @@ impl Rule {
 
     /// Takes an evaluation. `origin` is when the sample arrived that caused it; `missing` tells that an input has never
     /// arrived and may still.
-    pub(crate) fn decide(&mut self, outcome: Outcome, origin: MonoNs, now: MonoNs, missing: bool) -> Option<Change> {
+    pub(crate) fn decide(
+        &mut self,
+        outcome: Outcome,
+        origin: MonoNs,
+        now: MonoNs,
+        missing: bool,
+    ) -> Option<Change> {
         match outcome {
             Outcome::Fault(cause) => self.enter(RuleState::Active, cause, origin),
             // A fault of the module stays: only a restart removes its cause.
             Outcome::Decided(_) if self.cause.is_engine_fault() => None,
             Outcome::Decided(Tri::False) => self.enter(RuleState::Normal, RuleCause::Clear, origin),
             Outcome::Decided(Tri::Bad) if self.state == RuleState::Waiting && missing => None,
-            Outcome::Decided(Tri::Bad) => self.enter(RuleState::Active, RuleCause::BadInput, origin),
+            Outcome::Decided(Tri::Bad) => {
+                self.enter(RuleState::Active, RuleCause::BadInput, origin)
+            }
             Outcome::Decided(Tri::True) => match self.state {
                 RuleState::Active if self.cause == RuleCause::Condition => None,
                 RuleState::Pending => self.elapse(now),
-                _ if self.on_delay == DurNs::ZERO => self.enter(RuleState::Active, RuleCause::Condition, origin),
+                _ if self.on_delay == DurNs::ZERO => {
+                    self.enter(RuleState::Active, RuleCause::Condition, origin)
+                }
                 // An active bad input that turns into a true condition stays active: it never passes through a state
                 // in which it does not stop.
                 RuleState::Active => self.enter(RuleState::Active, RuleCause::Condition, origin),
@@ -173,13 +183,26 @@ mod tests {
     fn a_condition_must_last_its_delay() {
         let mut rule = rule(20);
         rule.decide(FALSE, ms(0), ms(0), false);
-        assert_eq!(rule.decide(TRUE, ms(10), ms(10), false).unwrap().to, RuleState::Pending);
+        assert_eq!(
+            rule.decide(TRUE, ms(10), ms(10), false).unwrap().to,
+            RuleState::Pending
+        );
         assert_eq!(rule.elapse(ms(29)), None);
-        assert_eq!(rule.decide(FALSE, ms(29), ms(29), false).unwrap().to, RuleState::Normal);
+        assert_eq!(
+            rule.decide(FALSE, ms(29), ms(29), false).unwrap().to,
+            RuleState::Normal
+        );
         rule.decide(TRUE, ms(40), ms(40), false);
         let change = rule.elapse(ms(60)).unwrap();
-        assert_eq!((change.from, change.to), (RuleState::Pending, RuleState::Active));
-        assert_eq!(rule.since, ms(40), "the reaction time counts from the first true sample");
+        assert_eq!(
+            (change.from, change.to),
+            (RuleState::Pending, RuleState::Active)
+        );
+        assert_eq!(
+            rule.since,
+            ms(40),
+            "the reaction time counts from the first true sample"
+        );
     }
 
     #[test]
@@ -187,7 +210,10 @@ mod tests {
         let mut rule = rule(20);
         rule.decide(FALSE, ms(0), ms(0), false);
         let change = rule.decide(TRUE, ms(10), ms(35), false).unwrap();
-        assert_eq!((change.from, change.to), (RuleState::Normal, RuleState::Active));
+        assert_eq!(
+            (change.from, change.to),
+            (RuleState::Normal, RuleState::Active)
+        );
     }
 
     #[test]
@@ -195,9 +221,16 @@ mod tests {
         let mut rule = rule(1_000);
         rule.decide(FALSE, ms(0), ms(0), false);
         let change = rule.decide(BAD, ms(10), ms(10), false).unwrap();
-        assert_eq!((change.to, change.cause), (RuleState::Active, RuleCause::BadInput), "I6");
+        assert_eq!(
+            (change.to, change.cause),
+            (RuleState::Active, RuleCause::BadInput),
+            "I6"
+        );
         let change = rule.decide(TRUE, ms(11), ms(11), false).unwrap();
-        assert_eq!((change.to, change.cause), (RuleState::Active, RuleCause::Condition));
+        assert_eq!(
+            (change.to, change.cause),
+            (RuleState::Active, RuleCause::Condition)
+        );
     }
 
     #[test]
@@ -205,7 +238,10 @@ mod tests {
         let mut rule = rule(0);
         assert_eq!(rule.decide(BAD, ms(1), ms(1), true), None);
         assert_eq!(rule.state, RuleState::Waiting);
-        assert_eq!(rule.decide(BAD, ms(2), ms(2), false).unwrap().cause, RuleCause::BadInput);
+        assert_eq!(
+            rule.decide(BAD, ms(2), ms(2), false).unwrap().cause,
+            RuleCause::BadInput
+        );
     }
 
     #[test]
@@ -225,6 +261,9 @@ mod tests {
         let mut rule = rule(0);
         rule.decide(Outcome::Fault(RuleCause::Comparison), ms(0), ms(0), false);
         assert_eq!(rule.decide(FALSE, ms(1), ms(1), false), None);
-        assert_eq!((rule.state, rule.cause), (RuleState::Active, RuleCause::Comparison));
+        assert_eq!(
+            (rule.state, rule.cause),
+            (RuleState::Active, RuleCause::Comparison)
+        );
     }
 }

@@ -26,7 +26,13 @@ impl Slots {
 
     /// Writes both copies. Returns whether the slot changed; `false` too when it does not exist, which a checked plan
     /// rules out.
-    pub(crate) fn set(&mut self, engine: &mut impl RuleEngine, slot: usize, value: f64, usable: bool) -> bool {
+    pub(crate) fn set(
+        &mut self,
+        engine: &mut impl RuleEngine,
+        slot: usize,
+        value: f64,
+        usable: bool,
+    ) -> bool {
         // What may not decide has no value: the same bits in both copies whatever the garbage was.
         let value = if usable { value } else { 0.0 };
         let Some(cell) = self.values.get_mut(slot) else {

@@ -83,7 +83,10 @@ impl Index {
         sorted.dedup();
         let mut position = 0_usize;
         for key in 0..=keys {
-            while sorted.get(position).is_some_and(|(item_key, _)| *item_key < key) {
+            while sorted
+                .get(position)
+                .is_some_and(|(item_key, _)| *item_key < key)
+            {
                 position = position.saturating_add(1);
             }
             starts.push(u32::try_from(position).unwrap_or(u32::MAX));
@@ -110,7 +113,10 @@ impl Index {
 
 /// The tags of a lane.
 pub(crate) fn tags(plan: &LanePlan, start: MonoNs) -> Vec<Tag> {
-    plan.tags.iter().map(|tag| Tag::new(tag.device, start)).collect()
+    plan.tags
+        .iter()
+        .map(|tag| Tag::new(tag.device, start))
+        .collect()
 }
 
 /// Windows that a tag feeds.
@@ -146,7 +152,10 @@ pub(crate) fn tags_of_rules(plan: &LanePlan) -> Index {
     let slots = usize::try_from(plan.slots()).unwrap_or(0);
     let mut origin: Vec<Option<TagId>> = vec![None; slots];
     let mut place = |slot: u32, tag: TagId| {
-        if let Some(cell) = usize::try_from(slot).ok().and_then(|slot| origin.get_mut(slot)) {
+        if let Some(cell) = usize::try_from(slot)
+            .ok()
+            .and_then(|slot| origin.get_mut(slot))
+        {
             *cell = Some(tag);
         }
     };

@@ -117,7 +117,10 @@ impl Window {
 
     /// Whether it only lacks time: samples come, all usable, but it does not span its length yet.
     pub(crate) fn filling(&self) -> bool {
-        let covered = match (self.covered_since, self.len.checked_sub(1).and_then(|last| self.get(last))) {
+        let covered = match (
+            self.covered_since,
+            self.len.checked_sub(1).and_then(|last| self.get(last)),
+        ) {
             (Some(since), Some(newest)) => newest.at.since(since).as_ns() >= self.span_ns,
             _ => false,
         };
@@ -139,7 +142,9 @@ impl Window {
             WindowFunction::Rms => self.mean_square().sqrt(),
             WindowFunction::Stddev => {
                 let mean = self.sums.first / self.count();
-                (self.sums.second / self.count() - mean * mean).max(0.0).sqrt()
+                (self.sums.second / self.count() - mean * mean)
+                    .max(0.0)
+                    .sqrt()
             }
             WindowFunction::Delta => newest.value - oldest.value,
             WindowFunction::Rate => {
@@ -152,7 +157,10 @@ impl Window {
 
     fn mean_square(&self) -> f64 {
         let pivot = self.sums.pivot;
-        (self.sums.second / self.count() + 2.0 * pivot * self.sums.first / self.count() + pivot * pivot).max(0.0)
+        (self.sums.second / self.count()
+            + 2.0 * pivot * self.sums.first / self.count()
+            + pivot * pivot)
+            .max(0.0)
     }
 
     fn fold(&self, start: f64, pick: fn(f64, f64) -> f64) -> f64 {
@@ -161,7 +169,10 @@ impl Window {
         points.fold(start, |best, point| pick(best, point.value))
     }
 
-    #[expect(clippy::as_conversions, reason = "at most WINDOW_SAMPLES_MAX, exact as a float")]
+    #[expect(
+        clippy::as_conversions,
+        reason = "at most WINDOW_SAMPLES_MAX, exact as a float"
+    )]
     fn count(&self) -> f64 {
         self.len as f64
     }
@@ -170,7 +181,9 @@ impl Window {
         if offset >= self.len {
             return None;
         }
-        self.ring.get(self.wrap(self.head.saturating_add(offset))).copied()
+        self.ring
+            .get(self.wrap(self.head.saturating_add(offset)))
+            .copied()
     }
 
     fn wrap(&self, index: usize) -> usize {
@@ -191,18 +204,29 @@ impl Window {
     fn recompute(&mut self) {
         self.pushes = 0;
         let mut sums = Sums {
-            pivot: self.get(0).filter(|point| point.usable).map_or(0.0, |point| point.value),
+            pivot: self
+                .get(0)
+                .filter(|point| point.usable)
+                .map_or(0.0, |point| point.value),
             ..Sums::default()
         };
         let (tail, front) = self.ring.split_at(self.head.min(self.ring.len()));
-        for point in front.iter().chain(tail).take(self.len).filter(|point| point.usable) {
+        for point in front
+            .iter()
+            .chain(tail)
+            .take(self.len)
+            .filter(|point| point.usable)
+        {
             sums.add(point.value);
         }
         self.sums = sums;
     }
 }
 
-#[expect(clippy::as_conversions, reason = "a span of time as a float for a division")]
+#[expect(
+    clippy::as_conversions,
+    reason = "a span of time as a float for a division"
+)]
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }

@@ -80,9 +80,10 @@ pub struct RuleModule {
 /// Fuel a call starts with, beyond any bound a rule can have: what was used is measured after the call and compared
 /// with the rule's own bound; the tank only stops what runs away.
 const TANK: u64 = 1 << 20;
+#[expect(clippy::as_conversions, reason = "a constant that fits, compared at compile time")]
 const _: () = assert!(
-    TANK > 16 * limits::EXPRESSION_OPS_MAX as u64,
-    "the tank must hold more than the largest rule needs"
+    TANK > 32 * limits::EXPRESSION_OPS_MAX as u64,
+    "the tank must hold more than the largest rule needs: an operation takes at most 17 fuel"
 );
 
 impl RuleModule {

@@ -257,7 +257,7 @@ impl ValueCodec {
         if self.kind == ValueType::Bool {
             return if raw == 0.0 {
                 Self::decode_bit(false)
-            } else if raw == 1.0 {
+            } else if raw.to_bits() == 1.0_f64.to_bits() {
                 Self::decode_bit(true)
             } else {
                 Decoded::bad(Cause::Malformed)
