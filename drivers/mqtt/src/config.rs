@@ -1,0 +1,640 @@
+//! What a subscriber and a publisher are made from, and the checks that a configuration must pass as a whole.
+
+use crate::codec::{ProtocolError, QoS, check_topic};
+use crate::limits::{
+    BACKOFF_MIN_MS, CLIENT_ID_BYTES_MAX, CREDENTIAL_BYTES_MAX, FIELDS_MAX, KEEP_ALIVE_S_MAX,
+    KEEP_ALIVE_S_MIN, SUBSCRIPTIONS_MAX,
+};
+use crate::payload::JsonPath;
+use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec};
+use rt_config::limits::MQTT_PACKET_BYTES_MAX;
+use std::fmt;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes that are not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<[u8]>);
+
+impl Secret {
+    /// Takes the bytes over.
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// TLS towards the broker. Its certificate is always verified; there is no switch to turn that off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// PEM file with the certificates of the CAs that may have issued the broker's certificate.
+    pub ca_file: PathBuf,
+    /// PEM file with our certificate and its chain; together with `client_key` or not at all.
+    pub client_cert: Option<PathBuf>,
+    /// PEM file with our private key; not readable for others.
+    pub client_key: Option<PathBuf>,
+    /// Name or address in the broker's certificate, when it is not `host`.
+    pub server_name: Option<String>,
+}
+
+/// Waits between attempts: doubled from `min` to `max`, each shortened at random by up to half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackoffConfig {
+    /// First wait; at least 100 ms.
+    pub min: DurNs,
+    /// Longest wait. A link that was up for less than this does not reset the back-off.
+    pub max: DurNs,
+    /// Seed of the jitter: an argument, so that a simulation repeats; different for each device.
+    pub seed: u64,
+}
+
+/// How to reach a broker, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Name or address. A name is resolved at every attempt, on the connecting thread.
+    pub host: String,
+    /// TCP port; by custom 1883 plain, 8883 with TLS.
+    pub port: u16,
+    /// Client id, unique at the broker: two clients of one id throw one another out.
+    pub client_id: String,
+    /// User name.
+    pub username: Option<String>,
+    /// Password; needs a user name. See [`read_password_file`].
+    pub password: Option<Secret>,
+    /// TLS; plain TCP when absent.
+    pub tls: Option<TlsConfig>,
+    /// Whole seconds, 1 to 65,535; 0 ("never") is refused. A dead link is noticed within this time.
+    pub keep_alive: DurNs,
+    /// Time for TCP and TLS, again for CONNACK, and again for each SUBACK.
+    pub connect_timeout: DurNs,
+    /// Waits between attempts.
+    pub backoff: BackoffConfig,
+}
+
+/// Where in the payload a field lies.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Extract {
+    /// The whole payload is one decimal number.
+    Number,
+    /// A value of a JSON document.
+    Json {
+        /// Where.
+        path: JsonPath,
+    },
+    /// Bytes at a fixed place.
+    Binary {
+        /// Byte offset from the start of the payload.
+        offset: usize,
+    },
+}
+
+/// One tag of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Which tag gets the value.
+    pub tag: TagId,
+    /// Where the value is.
+    pub extract: Extract,
+    /// Type, scale, range.
+    pub codec: ValueCodec,
+}
+
+/// One topic, and what its messages hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscription {
+    /// Exact topic. Wildcards are refused: a value must come from the source that the pack names (H-20).
+    pub topic: String,
+    /// 0 or 1.
+    pub qos: u8,
+    /// The tags; at least one. All samples of one message are one frame.
+    pub fields: Vec<Field>,
+}
+
+/// A sensor subscriber.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubscriberConfig {
+    /// Which device of the lane this is.
+    pub device: DeviceId,
+    /// The broker.
+    pub broker: BrokerConfig,
+    /// The topics; at least one, each once.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// What the broker publishes when it loses the client without DISCONNECT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Will {
+    /// Exact topic.
+    pub topic: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+    /// 0 or 1.
+    pub qos: u8,
+    /// Whether the broker keeps it for later subscribers.
+    pub retain: bool,
+}
+
+/// An alert publisher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublisherConfig {
+    /// The broker.
+    pub broker: BrokerConfig,
+    /// Last will.
+    pub will: Option<Will>,
+    /// Time for a PUBACK. After it the link is given up and everything unacknowledged is sent again.
+    pub ack_timeout: DurNs,
+}
+
+/// What is wrong with a configuration. Nothing of it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// `host` is empty.
+    HostEmpty,
+    /// `port` is 0.
+    PortZero,
+    /// `client_id` is empty, too long, or holds a control character.
+    ClientId,
+    /// User name or password too long, or U+0000 in the user name.
+    Credential,
+    /// A password without a user name.
+    PasswordWithoutUser,
+    /// `keep_alive` is not 1 to 65,535 whole seconds; as given.
+    KeepAlive(DurNs),
+    /// `connect_timeout` is zero.
+    ConnectTimeoutZero,
+    /// `ack_timeout` is zero.
+    AckTimeoutZero,
+    /// `backoff.min` is below 100 ms or above `backoff.max`.
+    Backoff,
+    /// No subscription, or more than the limit; as many as given.
+    SubscriptionCount(usize),
+    /// Subscription without fields, or with more than a frame holds.
+    FieldCount {
+        /// Topic.
+        topic: String,
+        /// Fields given.
+        fields: usize,
+    },
+    /// A topic that is malformed, or has wildcards.
+    Topic {
+        /// Topic.
+        topic: String,
+        /// What is wrong.
+        error: ProtocolError,
+    },
+    /// The same topic twice.
+    TopicTwice(String),
+    /// QoS other than 0 and 1.
+    Qos {
+        /// Topic.
+        topic: String,
+        /// As given.
+        qos: u8,
+    },
+    /// The will's payload does not fit a packet; its bytes.
+    WillTooLarge(usize),
+    /// A certificate or key file cannot be used.
+    Tls(crate::transport::TlsFileError),
+    /// The system gave no thread or no wake-up descriptor; its error number.
+    Thread(i32),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostEmpty => f.write_str("`host` is empty; give a name or an address"),
+            Self::PortZero => {
+                f.write_str("`port` is 0; MQTT is by custom at 1883, with TLS at 8883")
+            }
+            Self::ClientId => write!(
+                f,
+                "`client_id` must be 1 to {CLIENT_ID_BYTES_MAX} bytes without control characters, and unique at the broker"
+            ),
+            Self::Credential => write!(
+                f,
+                "user name and password may have {CREDENTIAL_BYTES_MAX} bytes each, the user name no U+0000"
+            ),
+            Self::PasswordWithoutUser => {
+                f.write_str("a password needs a user name in MQTT 3.1.1; add `username`")
+            }
+            Self::KeepAlive(given) => write!(
+                f,
+                "`keep_alive` is {given}; it must be whole seconds from {KEEP_ALIVE_S_MIN} to {KEEP_ALIVE_S_MAX} (0 would hide a dead link)"
+            ),
+            Self::ConnectTimeoutZero => f.write_str("`connect_timeout` is zero; 5 s is usual"),
+            Self::AckTimeoutZero => f.write_str("`ack_timeout` is zero; 10 s is usual"),
+            Self::Backoff => write!(
+                f,
+                "`backoff` must run from at least {BACKOFF_MIN_MS} ms to a maximum that is not smaller"
+            ),
+            Self::SubscriptionCount(count) => {
+                write!(
+                    f,
+                    "{count} subscriptions; 1 to {SUBSCRIPTIONS_MAX} are possible"
+                )
+            }
+            Self::FieldCount { topic, fields } => write!(
+                f,
+                "topic `{topic}` has {fields} fields; 1 to {FIELDS_MAX} are possible"
+            ),
+            Self::Topic { topic, error } => write!(
+                f,
+                "topic `{topic}` cannot be used: {error}; name each sensor's exact topic"
+            ),
+            Self::TopicTwice(topic) => write!(
+                f,
+                "topic `{topic}` is subscribed to twice; put all its fields into one subscription"
+            ),
+            Self::Qos { topic, qos } => {
+                write!(f, "topic `{topic}` asks for QoS {qos}; 0 and 1 are spoken")
+            }
+            Self::WillTooLarge(bytes) => {
+                write!(f, "the will's payload of {bytes} bytes does not fit")
+            }
+            Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::Thread(errno) => write!(
+                f,
+                "no thread or event descriptor: {}",
+                std::io::Error::from_raw_os_error(*errno)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl BrokerConfig {
+    /// Checks what can be checked without a network.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.host.is_empty() {
+            return Err(ConfigError::HostEmpty);
+        }
+        if self.port == 0 {
+            return Err(ConfigError::PortZero);
+        }
+        let id = &self.client_id;
+        if id.is_empty() || id.len() > CLIENT_ID_BYTES_MAX || id.contains(char::is_control) {
+            return Err(ConfigError::ClientId);
+        }
+        let user = self.username.as_deref().unwrap_or_default();
+        let password = self.password.as_ref().map_or(&[][..], Secret::expose);
+        if user.len() > CREDENTIAL_BYTES_MAX
+            || password.len() > CREDENTIAL_BYTES_MAX
+            || user.contains('\0')
+        {
+            return Err(ConfigError::Credential);
+        }
+        if self.password.is_some() && self.username.is_none() {
+            return Err(ConfigError::PasswordWithoutUser);
+        }
+        self.keep_alive_s()?;
+        if self.connect_timeout == DurNs::ZERO {
+            return Err(ConfigError::ConnectTimeoutZero);
+        }
+        if self.backoff.min < DurNs::from_ms(BACKOFF_MIN_MS) || self.backoff.max < self.backoff.min
+        {
+            return Err(ConfigError::Backoff);
+        }
+        Ok(())
+    }
+
+    /// Keep-alive as it goes on the wire.
+    pub(crate) fn keep_alive_s(&self) -> Result<u16, ConfigError> {
+        let wrong = ConfigError::KeepAlive(self.keep_alive);
+        let ns = self.keep_alive.as_ns();
+        let whole = ns.checked_rem(1_000_000_000) == Some(0);
+        let seconds = ns.checked_div(1_000_000_000).unwrap_or(0);
+        match u16::try_from(seconds) {
+            Ok(wire) if whole && seconds >= KEEP_ALIVE_S_MIN => Ok(wire),
+            _ => Err(wrong),
+        }
+    }
+}
+
+fn checked_topic(topic: &str, qos: u8) -> Result<QoS, ConfigError> {
+    check_topic(topic).map_err(|error| ConfigError::Topic {
+        topic: topic.into(),
+        error,
+    })?;
+    QoS::from_level(qos).ok_or_else(|| ConfigError::Qos {
+        topic: topic.into(),
+        qos,
+    })
+}
+
+impl SubscriberConfig {
+    /// Checks what can be checked without a network.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.broker.check()?;
+        let count = self.subscriptions.len();
+        if count == 0 || count > SUBSCRIPTIONS_MAX {
+            return Err(ConfigError::SubscriptionCount(count));
+        }
+        for subscription in &self.subscriptions {
+            checked_topic(&subscription.topic, subscription.qos)?;
+            let fields = subscription.fields.len();
+            if fields == 0 || fields > FIELDS_MAX {
+                return Err(ConfigError::FieldCount {
+                    topic: subscription.topic.clone(),
+                    fields,
+                });
+            }
+        }
+        let mut topics: Vec<&str> = self
+            .subscriptions
+            .iter()
+            .map(|s| s.topic.as_str())
+            .collect();
+        topics.sort_unstable();
+        let twice = topics
+            .iter()
+            .zip(topics.iter().skip(1))
+            .find(|(a, b)| a == b);
+        twice.map_or(Ok(()), |(topic, _)| {
+            Err(ConfigError::TopicTwice((*topic).into()))
+        })
+    }
+}
+
+impl PublisherConfig {
+    /// Checks what can be checked without a network.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.broker.check()?;
+        if self.ack_timeout == DurNs::ZERO {
+            return Err(ConfigError::AckTimeoutZero);
+        }
+        if let Some(will) = &self.will {
+            checked_topic(&will.topic, will.qos)?;
+            if will.payload.len() > MQTT_PACKET_BYTES_MAX / 2 {
+                return Err(ConfigError::WillTooLarge(will.payload.len()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a password file was not taken.
+#[derive(Debug)]
+pub enum PasswordFileError {
+    /// It cannot be opened or read.
+    Read(PathBuf, std::io::Error),
+    /// It is not a regular file.
+    NotAFile(PathBuf),
+    /// Others than owner and group may read, write or execute it; its mode.
+    OpenToOthers(PathBuf, u32),
+    /// Longer than a password can be.
+    TooLong(PathBuf),
+    /// Nothing in it.
+    Empty(PathBuf),
+}
+
+impl fmt::Display for PasswordFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(path, error) => {
+                write!(f, "{}: cannot be read: {error}", path.display())
+            }
+            Self::NotAFile(path) => write!(f, "{}: not a regular file", path.display()),
+            Self::OpenToOthers(path, mode) => write!(
+                f,
+                "{path}: mode {mode:04o} lets every user of this host at the secret; run `chmod o= {path}`",
+                path = path.display()
+            ),
+            Self::TooLong(path) => write!(
+                f,
+                "{}: longer than the {CREDENTIAL_BYTES_MAX} bytes a password may have",
+                path.display()
+            ),
+            Self::Empty(path) => write!(f, "{}: empty", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for PasswordFileError {}
+
+/// Opens a file that holds a secret, refusing one that others may touch. Mode and content are those of one descriptor.
+pub(crate) fn open_secret(path: &Path) -> Result<std::fs::File, PasswordFileError> {
+    let failed = |error| PasswordFileError::Read(path.into(), error);
+    // Asked before opening as well: opening a FIFO would wait for a writer.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(PasswordFileError::NotAFile(path.into()));
+    }
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if !metadata.is_file() {
+        return Err(PasswordFileError::NotAFile(path.into()));
+    }
+    if mode & 0o007 != 0 {
+        return Err(PasswordFileError::OpenToOthers(path.into(), mode));
+    }
+    Ok(file)
+}
+
+/// Reads a password file: one trailing newline is not part of the password.
+///
+/// # Errors
+/// [`PasswordFileError`]: unreadable, open to others (mode & 0o007), too long, empty.
+pub fn read_password_file(path: &Path) -> Result<Secret, PasswordFileError> {
+    let cap = u64::try_from(CREDENTIAL_BYTES_MAX.saturating_add(2)).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    open_secret(path)?
+        .take(cap)
+        .read_to_end(&mut bytes)
+        .map_err(|error| PasswordFileError::Read(path.into(), error))?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    }
+    if bytes.len() > CREDENTIAL_BYTES_MAX {
+        return Err(PasswordFileError::TooLong(path.into()));
+    }
+    if bytes.is_empty() {
+        return Err(PasswordFileError::Empty(path.into()));
+    }
+    Ok(Secret::new(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker() -> BrokerConfig {
+        BrokerConfig {
+            host: "localhost".into(),
+            port: 1883,
+            client_id: "tripline-1".into(),
+            username: None,
+            password: None,
+            tls: None,
+            keep_alive: DurNs::from_ms(5_000),
+            connect_timeout: DurNs::from_ms(1_000),
+            backoff: BackoffConfig {
+                min: DurNs::from_ms(100),
+                max: DurNs::from_ms(5_000),
+                seed: 1,
+            },
+        }
+    }
+
+    fn subscription(topic: &str) -> Subscription {
+        Subscription {
+            topic: topic.into(),
+            qos: 1,
+            fields: vec![Field {
+                tag: TagId(1),
+                extract: Extract::Number,
+                codec: ValueCodec::plain(drivers_frame::ValueType::F64),
+            }],
+        }
+    }
+
+    fn check(subscriptions: Vec<Subscription>) -> Result<(), ConfigError> {
+        SubscriberConfig {
+            device: DeviceId(0),
+            broker: broker(),
+            subscriptions,
+        }
+        .check()
+    }
+
+    #[test]
+    fn keep_alive_zero_and_fractions_are_refused() {
+        for ms in [0, 1, 999, 1_500, 65_536_000] {
+            let config = BrokerConfig {
+                keep_alive: DurNs::from_ms(ms),
+                ..broker()
+            };
+            let error = config.check().unwrap_err();
+            assert_eq!(error, ConfigError::KeepAlive(DurNs::from_ms(ms)), "H-23");
+            assert!(error.to_string().contains("whole seconds"), "{error}");
+        }
+        assert_eq!(broker().keep_alive_s(), Ok(5));
+    }
+
+    #[test]
+    fn wildcards_are_refused_for_sensors() {
+        for topic in ["plant/+/t", "plant/#", "#", ""] {
+            assert!(
+                matches!(
+                    check(vec![subscription(topic)]),
+                    Err(ConfigError::Topic { .. })
+                ),
+                "H-20: {topic}"
+            );
+        }
+    }
+
+    #[test]
+    fn topics_fields_and_qos_are_checked() {
+        assert_eq!(check(vec![]), Err(ConfigError::SubscriptionCount(0)));
+        assert_eq!(
+            check(vec![
+                subscription("a"),
+                subscription("b"),
+                subscription("a")
+            ]),
+            Err(ConfigError::TopicTwice("a".into()))
+        );
+        let mut bare = subscription("a");
+        bare.fields.clear();
+        assert!(matches!(
+            check(vec![bare]),
+            Err(ConfigError::FieldCount { fields: 0, .. })
+        ));
+        let mut twice = subscription("a");
+        twice.qos = 2;
+        assert!(matches!(
+            check(vec![twice]),
+            Err(ConfigError::Qos { qos: 2, .. })
+        ));
+        assert_eq!(check(vec![subscription("a"), subscription("b")]), Ok(()));
+    }
+
+    #[test]
+    fn credentials_and_backoff_are_checked() {
+        let with = |change: fn(&mut BrokerConfig)| {
+            let mut config = broker();
+            change(&mut config);
+            config.check()
+        };
+        assert_eq!(
+            with(|c| c.password = Some(Secret::new(*b"x"))),
+            Err(ConfigError::PasswordWithoutUser)
+        );
+        assert_eq!(with(|c| c.client_id.clear()), Err(ConfigError::ClientId));
+        assert_eq!(with(|c| c.port = 0), Err(ConfigError::PortZero));
+        assert_eq!(with(|c| c.host.clear()), Err(ConfigError::HostEmpty));
+        assert_eq!(
+            with(|c| c.backoff.min = DurNs::from_ms(1)),
+            Err(ConfigError::Backoff)
+        );
+        assert_eq!(
+            with(|c| c.username = Some("a\0".into())),
+            Err(ConfigError::Credential)
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let mut config = broker();
+        config.username = Some("user".into());
+        config.password = Some(Secret::new(*b"hunter2"));
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn password_files_open_to_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        let write = |content: &[u8], mode: u32| {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            read_password_file(&path)
+        };
+        assert_eq!(write(b"geheim\n", 0o600).unwrap().expose(), b"geheim");
+        assert_eq!(write(b"geheim\n\n", 0o640).unwrap().expose(), b"geheim\n");
+        for mode in [0o604, 0o602, 0o601, 0o644] {
+            assert!(
+                matches!(write(b"x", mode), Err(PasswordFileError::OpenToOthers(_, m)) if m == mode),
+                "{mode:o}"
+            );
+        }
+        assert!(matches!(
+            write(b"\n", 0o600),
+            Err(PasswordFileError::Empty(_))
+        ));
+        assert!(write(&[b'x'; CREDENTIAL_BYTES_MAX], 0o600).is_ok());
+        assert!(matches!(
+            write(&[b'x'; CREDENTIAL_BYTES_MAX + 1], 0o600),
+            Err(PasswordFileError::TooLong(_))
+        ));
+        assert!(matches!(
+            read_password_file(folder.path()),
+            Err(PasswordFileError::NotAFile(_))
+        ));
+        assert!(matches!(
+            read_password_file(&folder.path().join("absent")),
+            Err(PasswordFileError::Read(..))
+        ));
+    }
+}

@@ -1,0 +1,250 @@
+//! The sensor subscriber: messages in, frames of samples out.
+
+use super::link::{Link, LinkState, unexpected};
+use super::{Handled, Session};
+use crate::codec::{self, Grant, Oversize, Packet, PacketId, ProtocolError, Publish, QoS, Raw};
+use crate::config::{ConfigError, SubscriberConfig};
+use crate::counters::{LinkError, count};
+use crate::limits::SUBSCRIBE_TOPICS_MAX;
+use crate::payload::FieldPlan;
+use drivers_frame::{Cause, DeviceId, MonoNs, Sample};
+
+#[derive(Debug)]
+struct Topic {
+    name: Box<str>,
+    qos: QoS,
+    /// Place in the configuration: what an error names.
+    index: u16,
+    plan: FieldPlan,
+}
+
+/// The subscriber's state machine.
+///
+/// * A link counts as up only when every topic was granted. One refusal (0x80) fails the attempt with the topic's index,
+///   and the next attempt comes after the back-off (H-22).
+/// * Retained messages are dropped and counted: they were published at a time that nobody knows (H-18). So are
+///   redelivered ones (DUP): with a clean session a broker has no reason to redeliver, and the age is unknown as well.
+///   Both are acknowledged, else they would come again.
+/// * A message too large for the buffer makes its topic's tags bad (H-21).
+#[derive(Debug)]
+pub struct SubscriberSession {
+    link: Link,
+    device: DeviceId,
+    /// Sorted by name.
+    topics: Vec<Topic>,
+    samples: Vec<Sample>,
+    /// First topic of the SUBSCRIBE that waits for its SUBACK.
+    asked_from: usize,
+}
+
+impl SubscriberSession {
+    /// Checks the configuration and reserves everything.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn new(config: &SubscriberConfig) -> Result<Self, ConfigError> {
+        config.check()?;
+        let link = Link::new(&config.broker, None)?;
+        let mut topics: Vec<Topic> = config
+            .subscriptions
+            .iter()
+            .zip(0_u16..)
+            .map(|(subscription, index)| Topic {
+                name: subscription.topic.as_str().into(),
+                qos: QoS::from_level(subscription.qos).unwrap_or(QoS::AtLeastOnce),
+                index,
+                plan: FieldPlan::new(&subscription.fields),
+            })
+            .collect();
+        topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let largest = topics.iter().map(|topic| topic.plan.len()).max();
+        Ok(Self {
+            link,
+            device: config.device,
+            topics,
+            samples: Vec::with_capacity(largest.unwrap_or(0)),
+            asked_from: 0,
+        })
+    }
+
+    /// Which device of the lane this is.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The frame of the last [`Handled::Frame`].
+    pub fn samples(&self) -> &[Sample] {
+        &self.samples
+    }
+
+    /// Asks for the next topics, or says that all were granted. One SUBSCRIBE at a time, so that its answer has one
+    /// packet id and one deadline.
+    fn subscribe(&mut self, from: usize, now: MonoNs) -> Result<Handled, LinkError> {
+        let rest = self.topics.get(from..).unwrap_or_default();
+        if rest.is_empty() {
+            self.link.up(now);
+            return Ok(Handled::Up);
+        }
+        self.asked_from = from;
+        let id = packet_id(from);
+        let topics = rest
+            .iter()
+            .take(SUBSCRIBE_TOPICS_MAX)
+            .map(|topic| (&*topic.name, topic.qos));
+        self.link
+            .queue(now, |buffer| codec::subscribe(buffer, id, topics))?;
+        self.link.subscribing(now);
+        Ok(Handled::Nothing)
+    }
+
+    fn suback(&mut self, id: PacketId, codes: &[u8], now: MonoNs) -> Result<Handled, LinkError> {
+        if !matches!(self.link.state(), LinkState::Subscribing { .. }) {
+            return Err(unexpected(codec::Kind::Suback));
+        }
+        let from = self.asked_from;
+        let expected = packet_id(from);
+        if id != expected {
+            return Err(LinkError::Protocol(ProtocolError::SubackId {
+                expected: expected.get(),
+                received: id.get(),
+            }));
+        }
+        let rest = self.topics.get(from..).unwrap_or_default();
+        let asked = rest.get(..SUBSCRIBE_TOPICS_MAX).unwrap_or(rest);
+        if codes.len() != asked.len() {
+            return Err(LinkError::Protocol(ProtocolError::Length {
+                kind: codec::Kind::Suback,
+                expected: u32::try_from(asked.len()).unwrap_or(u32::MAX),
+                received: u32::try_from(codes.len()).unwrap_or(u32::MAX),
+            }));
+        }
+        for (code, topic) in codes.iter().zip(asked) {
+            match Grant::from_code(*code).map_err(LinkError::Protocol)? {
+                Grant::Refused => return Err(LinkError::SubscriptionRefused(topic.index)),
+                Grant::Granted(level) if level > topic.qos.level() => {
+                    return Err(LinkError::Protocol(ProtocolError::SubackQosRaised));
+                }
+                // Values still come, less surely: freshness is judged by the lane, and the counter says why.
+                Grant::Granted(level) if level < topic.qos.level() => {
+                    count(&mut self.link.counters.qos_lowered);
+                }
+                Grant::Granted(_) => {}
+            }
+        }
+        let next = from.saturating_add(asked.len());
+        self.subscribe(next, now)
+    }
+
+    /// Whether messages may come now. A broker may send them before its SUBACK (3.8.4).
+    fn message_expected(&self) -> Result<(), LinkError> {
+        match self.link.state() {
+            LinkState::Subscribing { .. } | LinkState::Up { .. } => Ok(()),
+            _ => Err(unexpected(codec::Kind::Publish)),
+        }
+    }
+
+    /// Counts and acknowledges a message; true when it may be used.
+    fn accept(
+        &mut self,
+        (retain, dup): (bool, bool),
+        packet_id: Option<PacketId>,
+        at: MonoNs,
+    ) -> Result<bool, LinkError> {
+        let counters = &mut self.link.counters;
+        count(&mut counters.messages);
+        if retain {
+            count(&mut counters.dropped_retained);
+        } else if dup {
+            count(&mut counters.dropped_duplicate);
+        }
+        if let Some(id) = packet_id {
+            // Queued only: it goes out after the frame was handed over.
+            self.link.queue(at, |buffer| codec::puback(buffer, id))?;
+        }
+        Ok(!retain && !dup)
+    }
+
+    fn publish(&mut self, publish: &Publish<'_>, at: MonoNs) -> Result<Handled, LinkError> {
+        self.message_expected()?;
+        if !self.accept((publish.retain, publish.dup), publish.packet_id, at)? {
+            return Ok(Handled::Nothing);
+        }
+        let Some(topic) = find(&mut self.topics, publish.topic) else {
+            count(&mut self.link.counters.unknown_topic);
+            return Ok(Handled::Nothing);
+        };
+        if topic.plan.extract(publish.payload, at, &mut self.samples) > 0 {
+            count(&mut self.link.counters.malformed);
+        }
+        Ok(Handled::Frame)
+    }
+
+    fn oversize(&mut self, oversize: &Oversize<'_>, at: MonoNs) -> Result<Handled, LinkError> {
+        self.message_expected()?;
+        count(&mut self.link.counters.oversize);
+        if !self.accept((oversize.retain, oversize.dup), oversize.packet_id, at)? {
+            return Ok(Handled::Nothing);
+        }
+        let Some(topic) = find(&mut self.topics, oversize.topic) else {
+            count(&mut self.link.counters.unknown_topic);
+            return Ok(Handled::Nothing);
+        };
+        topic.plan.all_bad(Cause::Malformed, at, &mut self.samples);
+        Ok(Handled::Frame)
+    }
+}
+
+/// Packet id of the SUBSCRIBE whose first topic is `from`.
+fn packet_id(from: usize) -> PacketId {
+    let number = from.checked_div(SUBSCRIBE_TOPICS_MAX).unwrap_or(0);
+    u16::try_from(number.saturating_add(1))
+        .ok()
+        .and_then(PacketId::new)
+        .unwrap_or(PacketId::MAX)
+}
+
+fn find<'t>(topics: &'t mut [Topic], name: &str) -> Option<&'t mut Topic> {
+    let found = topics.binary_search_by(|topic| (*topic.name).cmp(name));
+    found.ok().and_then(|at| topics.get_mut(at))
+}
+
+impl Session for SubscriberSession {
+    fn link(&self) -> &Link {
+        &self.link
+    }
+
+    fn link_mut(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    fn handle(&mut self, raw: Raw<'_>, at: MonoNs) -> Result<Handled, LinkError> {
+        let (first, body) = match raw {
+            // No sign of life: its end may never come.
+            Raw::Oversize(oversize) => return self.oversize(&oversize, at),
+            Raw::Packet { first, body } => (first, body),
+        };
+        let packet = codec::decode(first, body).map_err(LinkError::Protocol)?;
+        self.link.received(at);
+        match packet {
+            Packet::Publish(publish) => self.publish(&publish, at),
+            Packet::Pingresp => {
+                self.link.pingresp();
+                Ok(Handled::Nothing)
+            }
+            Packet::Connack(connack) => {
+                self.link.connack(connack)?;
+                self.subscribe(0, at)
+            }
+            Packet::Suback(id, codes) => self.suback(id, codes, at),
+            other => Err(unexpected(other.kind())),
+        }
+    }
+
+    fn tick(&mut self, now: MonoNs) -> Result<(), LinkError> {
+        self.link.tick(now)
+    }
+
+    fn deadline(&self) -> MonoNs {
+        self.link.deadline()
+    }
+}
