@@ -54,17 +54,6 @@ pub(crate) enum Arithmetic {
     Div,
 }
 
-impl Arithmetic {
-    pub(crate) const fn sign(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Sub => "-",
-            Self::Mul => "*",
-            Self::Div => "/",
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     Less,

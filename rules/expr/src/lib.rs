@@ -24,6 +24,13 @@ mod scope;
 mod unit;
 mod unit_table;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod wording;
+
 pub mod ir;
 #[doc(hidden)]
 pub mod testing;

@@ -365,6 +365,8 @@ enum Level {
 mod tests {
     use super::*;
 
+    const SIGNS: [&str; 4] = ["+", "-", "*", "/"];
+
     /// The tree as fully parenthesised prefix text.
     fn show(node: &Node) -> String {
         let list = |nodes: &[Node]| nodes.iter().map(show).collect::<Vec<_>>().join(" ");
@@ -386,7 +388,9 @@ mod tests {
             Kind::Arithmetic { first, rest } => {
                 let rest: Vec<String> = rest
                     .iter()
-                    .map(|(operation, node)| format!("{}{}", operation.sign(), show(node)))
+                    .map(|(operation, node)| {
+                        format!("{}{}", SIGNS[*operation as usize], show(node))
+                    })
                     .collect();
                 format!("({} {})", show(first), rest.join(" "))
             }

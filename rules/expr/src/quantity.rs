@@ -182,10 +182,11 @@ pub fn parse_duration(text: &str) -> Result<u64, DurationError> {
         });
     }
     let exact = unit
-        .convert(value, &Unit::NANOSECOND)
+        .conversion_to(&Unit::NANOSECOND)
         .ok_or_else(|| DurationError::NotTime {
             received: received(),
-        })?;
+        })?
+        .apply_to_literal(value);
     let ns = exact.round();
     if ns < 0.0 || value < 0.0 {
         return Err(DurationError::Negative {

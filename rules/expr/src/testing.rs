@@ -19,7 +19,7 @@ impl Random {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,7 +29,7 @@ impl Random {
 
     /// A number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.draw() % bound
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
@@ -177,7 +177,7 @@ fn condition(random: &mut Random, depth: u64) -> String {
             condition(random, inner)
         ),
         3 => format!(
-            "({}) ? ({}) : ({})",
+            "(({}) ? ({}) : ({}))",
             condition(random, inner),
             condition(random, inner),
             condition(random, inner)

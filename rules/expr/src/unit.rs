@@ -76,6 +76,39 @@ impl Conversion {
     pub fn apply(&self, value: f64) -> f64 {
         value * self.multiplier / self.divisor + self.summand
     }
+
+    /// Converts a number that somebody wrote down: in decimal, so that `0.0071 m/s` is `7.1 mm/s` to the last bit
+    /// although neither 0.0071 nor 7.1 has a binary form. Falls back to [`Conversion::apply`] where the scale is no
+    /// decimal one.
+    pub fn apply_to_literal(&self, value: f64) -> f64 {
+        self.scaled_in_decimal(value)
+            .map_or_else(|| self.apply(value), |scaled| scaled + self.summand)
+    }
+
+    fn scaled_in_decimal(&self, value: f64) -> Option<f64> {
+        const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+        let whole = self.multiplier >= 1.0
+            && self.multiplier <= EXACT_MAX
+            && self.multiplier.fract() <= 0.0;
+        if !whole || !value.is_finite() {
+            return None;
+        }
+        let shift = format!("{:e}", self.divisor);
+        let shift: i32 = shift.strip_prefix("1e")?.parse().ok()?;
+        // The shortest decimal that reads as this number: what was written.
+        let text = format!("{value:e}");
+        let (digits, exponent) = text.split_once('e')?;
+        let (sign, digits) = match digits.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", digits),
+        };
+        let (integer, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let digits: u128 = format!("{integer}{fraction}").parse().ok()?;
+        let product = digits.checked_mul(self.multiplier as u128)?;
+        let exponent: i32 = exponent.parse().ok()?;
+        let exponent = exponent - i32::try_from(fraction.len()).ok()? - shift;
+        format!("{sign}{product}e{exponent}").parse().ok()
+    }
 }
 
 impl Unit {
@@ -376,7 +409,9 @@ fn reduce(a: u128, b: u128) -> (u128, u128) {
     while y != 0 {
         (x, y) = (y, x % y);
     }
-    if x == 0 { (a, b) } else { (a / x, b / x) }
+    // The divisor of two scales, which are positive, is positive.
+    let divisor = x.max(1);
+    (a / divisor, b / divisor)
 }
 
 fn perfect_root(value: u128) -> Option<u128> {
@@ -444,7 +479,7 @@ mod tests {
     fn field_conversions_are_exact() {
         for (value, from, to, expected) in [
             (1.0, "m/s", "mm/s", 1000.0),
-            (7.0, "mm/s", "m/s", 0.007),
+            (7.1, "mm/s", "m/s", 0.0071),
             (0.0071, "m/s", "mm/s", 7.1),
             (1.0, "in/s", "mm/s", 25.4),
             (1.0, "in", "µm", 25_400.0),
@@ -465,7 +500,10 @@ mod tests {
             (3.0, "kW", "W", 3000.0),
             (2.0, "kN", "N", 2000.0),
         ] {
-            let got = unit(from).convert(value, &unit(to)).unwrap();
+            let conversion = unit(from).conversion_to(&unit(to)).unwrap();
+            let got = conversion.apply_to_literal(value);
+            let plain = conversion.apply(value);
+            assert!((plain - got).abs() <= got.abs() * 1e-15, "{plain} {got}");
             assert_eq!(
                 got.to_bits(),
                 f64::to_bits(expected),

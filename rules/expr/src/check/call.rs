@@ -66,7 +66,15 @@ impl Checker<'_> {
     }
 
     fn unknown_function(&mut self, name: &str, span: &Span) {
-        let help = match nearest(name, FUNCTIONS.into_iter()) {
+        let meant = match name {
+            "mean" | "average" => Some("avg"),
+            "std" | "stdev" | "sigma" => Some("stddev"),
+            "derivative" | "slope" => Some("rate"),
+            "diff" | "change" => Some("delta"),
+            "limit" => Some("clamp"),
+            _ => nearest(name, FUNCTIONS.into_iter()),
+        };
+        let help = match meant {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("the functions are {}", FUNCTIONS.join(", ")),
         };

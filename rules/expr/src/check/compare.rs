@@ -130,12 +130,12 @@ impl Checker<'_> {
                 return Value::Broken;
             }
         };
-        // Away from binary64's ends this is finite and positive, see `DeadBand`.
-        let width = a
+        let width = band
             .unit
-            .difference_conversion_to(&band.unit)
-            .and_then(|_| band.unit.convert_difference(band.value, &a.unit))
-            .unwrap_or(f64::NAN);
+            .difference_conversion_to(&a.unit)
+            .map_or(f64::NAN, |conversion| {
+                conversion.apply_to_literal(band.value)
+            });
         if !(width.is_finite() && width > 0.0) {
             self.report(
                 span,

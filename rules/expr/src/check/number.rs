@@ -74,7 +74,7 @@ impl Number {
         }
         self.is_tag = false;
         if let Some(value) = self.constant {
-            let value = conversion.apply(value);
+            let value = conversion.apply_to_literal(value);
             self.constant = Some(value);
             self.ops = vec![Op::Const(value)];
             return self;
