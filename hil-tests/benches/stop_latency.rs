@@ -36,6 +36,6 @@ fn left_out(road: Road, rules: u32, name: String) -> Entry {
         road,
         Role::Tripline { rules },
         name,
-        "this benchmark does not start the guard yet; implement hil_tests_rig::SystemUnderTest for it here",
+        "this benchmark does not start the guard: it has no hil_tests_rig::SystemUnderTest for it",
     )
 }

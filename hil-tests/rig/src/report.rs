@@ -20,14 +20,9 @@ pub(crate) struct Round {
     /// Stolen from the two cores, ms. None where the kernel does not tell.
     pub(crate) stolen_ms: Option<u64>,
     pub(crate) dropped: bool,
-    /// Share of the round in which some task of this machine waited for a core, percent. None where the kernel does
-    /// not tell. A few percent are the rig's own control thread.
+    /// The largest share of waiting (`Segment::waited_percent`) beside a program that cannot itself have caused it.
     pub(crate) waited_percent: Option<f64>,
 }
-
-/// Above this share of waiting a round was not alone on the machine. Measured on two cores: 3 to 4 % when quiet, 70 %
-/// and more beside a compiler. A system with several busy threads also raises it, so such rounds are shown, not dropped.
-pub(crate) const WAITED_QUIET_PERCENT: f64 = 15.0;
 
 /// What the kept rounds say about one system.
 #[derive(Debug, Serialize)]
@@ -81,8 +76,9 @@ pub(crate) struct Report {
     pub(crate) rounds_kept: usize,
     pub(crate) rounds_dropped: usize,
     pub(crate) stolen_max_ms: u64,
+    pub(crate) waited_max_percent: f64,
     pub(crate) stolen_is_told: bool,
-    /// Kept rounds in which more tasks wanted the cores than the quiet rig has.
+    /// Of the dropped rounds, those in which something else ran on the machine.
     pub(crate) rounds_not_quiet: usize,
     pub(crate) systems: Vec<Summary>,
     pub(crate) gates: Vec<Gate>,
@@ -204,7 +200,7 @@ pub(crate) fn text(report: &Report) -> String {
          machine       {} · kernel {} · cores {}{} · isolated [{}] · clock {}\n\
          sleep states  {}\n\
          cores         device {} (spinning), system under test {}\n\
-         rounds        {} kept, {} dropped for stolen time over {} ms{} · {} trials a round and system after {} to \
+         rounds        {} kept, {} dropped (stolen time over {} ms{}, or tasks waiting over {} %) · {} trials a round and system after {} to \
          warm up · seed {}",
         report.note,
         report.host.processor,
@@ -226,8 +222,9 @@ pub(crate) fn text(report: &Report) -> String {
         if report.stolen_is_told {
             ""
         } else {
-            " (this kernel does not tell stolen time)"
+            " (which this kernel does not tell)"
         },
+        report.waited_max_percent,
         report.trials_a_round,
         report.warm_up_a_round,
         report.seed,
@@ -235,8 +232,7 @@ pub(crate) fn text(report: &Report) -> String {
     if report.rounds_not_quiet > 0 {
         let _ = writeln!(
             out,
-            "NOT QUIET     in {} rounds tasks waited for a core more than {WAITED_QUIET_PERCENT} % of the time: \
-             end what else runs here, and measure again",
+            "NOT QUIET     something else ran on these cores in {} rounds: end it, and measure again",
             report.rounds_not_quiet
         );
     }

@@ -1,10 +1,11 @@
 //! One system in one round: start, warm-up, trials, stop.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::broker::BrokerPlan;
 use crate::control::{Control, Order};
 use crate::device::Device;
+use crate::host;
 use crate::limits::FAILURES_IN_A_ROW;
 use crate::publisher::Publisher;
 use crate::stats::Random;
@@ -28,6 +29,9 @@ pub(crate) struct Segment {
     pub(crate) complaint: Option<String>,
     /// The longest pass of the spinning device, ns: what its core lost to others at most.
     pub(crate) device_longest_pass_ns: u64,
+    /// Share of the recorded trials' time in which some task of this machine waited for a core, percent. None where
+    /// the kernel does not tell. A few percent are the rig's own control thread.
+    pub(crate) waited_percent: Option<f64>,
 }
 
 /// What stays the same for all segments.
@@ -77,7 +81,12 @@ impl Bench<'_> {
                     segment.missed = self.trials;
                 } else {
                     engine.longest_pass = Duration::ZERO;
+                    let (began, before) = (Instant::now(), host::waited_us());
                     run(&mut engine, index, self.trials, &mut segment)?;
+                    segment.waited_percent = before
+                        .zip(host::waited_us())
+                        .map(|(before, after)| Duration::from_micros(after.saturating_sub(before)))
+                        .map(|waited| 100.0 * waited.as_secs_f64() / began.elapsed().as_secs_f64());
                 }
             }
             Err(e) => {

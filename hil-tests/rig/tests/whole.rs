@@ -27,6 +27,8 @@ fn measured(systems: &str, json: &Path) -> (Output, Value) {
         // Whether it works is asked here, on whatever machine this is, not whether it was alone.
         "--stolen-max-ms",
         "1000000",
+        "--waited-max-percent",
+        "1000",
         "--python",
         "/nonexistent/python",
         "--systems",
