@@ -28,4 +28,5 @@ pub mod config;
 mod fault;
 pub mod limits;
 pub mod plan;
+pub mod session;
 pub mod transport;
