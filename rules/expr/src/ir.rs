@@ -418,7 +418,7 @@ mod tests {
             }
         );
         assert_eq!(
-            refused(&[Op::Bool(true); EXPRESSION_OPS_MAX + 1]),
+            refused(&vec![Op::Bool(true); EXPRESSION_OPS_MAX + 1]),
             ProgramError::TooManyOps {
                 received: EXPRESSION_OPS_MAX + 1
             }
@@ -439,6 +439,18 @@ mod tests {
             "H-48"
         );
         assert_eq!((program.depth(), program.fuel()), (2, 1 + 11 + 1 + 12));
+    }
+
+    #[test]
+    fn a_stored_program_is_verified_when_it_is_read() {
+        let program = Program::new(vec![Op::Slot(0), Op::Const(7.1), Op::Greater]).unwrap();
+        let bytes = postcard::to_stdvec(&program).unwrap();
+        assert_eq!(postcard::from_bytes::<Program>(&bytes).unwrap(), program);
+        let forged =
+            postcard::to_stdvec(&vec![Op::Slot(0), Op::Const(f64::NAN), Op::Greater]).unwrap();
+        assert!(postcard::from_bytes::<Program>(&forged).is_err(), "H-67");
+        let forged = postcard::to_stdvec(&vec![Op::And]).unwrap();
+        assert!(postcard::from_bytes::<Program>(&forged).is_err(), "H-67");
     }
 
     #[test]

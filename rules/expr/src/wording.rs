@@ -630,3 +630,26 @@ fn warnings_are_given_where_they_help() {
         "warning: `==` between measured numbers is true or false by the last bit\n  | v.a == 7.1 mm/s\n  | ^^^^^^^^^^^^^^^\n  = compare with a tolerance: `abs(a - b) < 0.1 mm/s`"
     );
 }
+
+#[test]
+fn the_reference_names_every_unit_function_and_reserved_word() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/expressions.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for unit in crate::unit_names() {
+        // The second way to encode the micro sign looks the same on paper.
+        let shown = unit.replace('μ', "µ");
+        assert!(
+            text.contains(&format!("`{shown}`")),
+            "docs/expressions.md does not list {unit}"
+        );
+    }
+    for function in WindowFunction::ALL {
+        assert!(
+            text.contains(&format!("`{}(tag, span)`", function.as_str())),
+            "{function:?}"
+        );
+    }
+    for word in crate::RESERVED_WORDS {
+        assert!(text.contains(word), "{word}");
+    }
+}
