@@ -25,6 +25,8 @@ mod unit;
 mod unit_table;
 
 #[cfg(test)]
+mod interpreter;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod reference;

@@ -1,6 +1,7 @@
-//! Properties over generated expressions and slots: the native evaluator against the reference, and the module against
-//! a strict validator.
+//! Properties over generated expressions and slots: the native evaluator against the reference and the module, and the
+//! module against a strict validator.
 
+use crate::interpreter;
 use crate::reference::{World, evaluate};
 use crate::testing::{Random, TestScope, expression, slot};
 use crate::{Compiled, Input, Program, SlotValue, Tri, compile, eval, ir, wasm};
@@ -49,6 +50,8 @@ fn agrees_with_reference(seed: u64, slots_seed: u64, seen: &mut [u32; 3]) {
         .zip(slots.iter().copied())
         .collect();
     let dead_band = expression(seed).dead_band;
+    let module = wasm::module(&[&program], u32::try_from(slots.len()).unwrap()).unwrap();
+    let memory = interpreter::memory(&slots);
     for hold in [false, true] {
         let expected = evaluate(
             &source,
@@ -64,6 +67,12 @@ fn agrees_with_reference(seed: u64, slots_seed: u64, seen: &mut [u32; 3]) {
             got, expected,
             "seed {seed}, slots {slots_seed}, hold {hold}: {source}\n{named:#?}"
         );
+        let code = interpreter::run(&module, &memory, hold);
+        assert_eq!(
+            Tri::from_code(code),
+            Some(got),
+            "H-42: seed {seed}, slots {slots_seed}, hold {hold}: {source}"
+        );
         seen[got as usize] += 1;
     }
 }
@@ -72,7 +81,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn native_equals_reference(seed in any::<u64>(), slots in any::<u64>()) {
+    fn native_equals_reference_and_module(seed in any::<u64>(), slots in any::<u64>()) {
         agrees_with_reference(seed, slots, &mut [0; 3]);
     }
 
@@ -128,6 +137,41 @@ fn all_three_answers_occur_often() {
         "the generator is one-sided: {seen:?}"
     );
     assert_eq!(Tri::Bad as usize, 2);
+}
+
+/// Truth values go through the module's arithmetic on 0, 1 and 2: every operand, every operator.
+#[test]
+fn logic_in_the_module_is_the_native_one() {
+    use ir::Op;
+    let truths =
+        [(0.0, true), (1.0, true), (0.0, false)].map(|(value, usable)| SlotValue { value, usable });
+    let load = [Op::SlotBool(0), Op::SlotBool(1), Op::SlotBool(2)];
+    for (operands, op) in [
+        (1, Op::Not),
+        (2, Op::And),
+        (2, Op::Or),
+        (2, Op::Same),
+        (3, Op::ChooseBool),
+    ] {
+        let mut ops = load[..operands].to_vec();
+        ops.push(op);
+        let program = Program::new(ops).unwrap();
+        let module = wasm::module(&[&program], 3).unwrap();
+        for a in truths {
+            for b in truths {
+                for c in truths {
+                    let slots = [a, b, c];
+                    let expected = eval(&program, &slots, false);
+                    let got = interpreter::run(&module, &interpreter::memory(&slots), false);
+                    assert_eq!(
+                        Tri::from_code(got),
+                        Some(expected),
+                        "H-42: {op:?} {slots:?}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
