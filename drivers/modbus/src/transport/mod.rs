@@ -3,7 +3,9 @@
 //! Which thread: a lane. May it block: no. Worst case: one `recv` or `send`, or the few calls of a connection attempt.
 //! Hazards: H-13, H-14, H-15, H-16.
 
+mod driver;
 mod link;
 
 pub use crate::fault::IoFault;
+pub use driver::{Driver, Step};
 pub use link::{Connect, Link, Received};
