@@ -45,6 +45,14 @@ pub(crate) fn measure(options: &Options, more: Vec<Entry>) -> ExitCode {
         eprintln!("--gate, but no Tripline system took part: nothing was gated");
         return ExitCode::FAILURE;
     }
+    let wanted = usize::try_from(options.rounds).unwrap_or(usize::MAX);
+    if options.gate && report.rounds_kept < wanted {
+        eprintln!(
+            "--gate, but only {} of {wanted} rounds could be kept: end what else runs here, and measure again",
+            report.rounds_kept
+        );
+        return ExitCode::FAILURE;
+    }
     if options.gate && !passed {
         ExitCode::FAILURE
     } else {
