@@ -1,0 +1,212 @@
+//! What is allowed but probably not meant: things nobody uses, times finer than the timer, one register of two types.
+
+use std::collections::{HashMap, HashSet};
+
+use drivers_frame::{DurNs, ValueCodec, ValueType};
+use rt_config::limits::{STALE_CLASSES_MAX, WINDOWS_MAX};
+use rules_bundle::Table;
+use rules_expr::Input;
+
+use super::model::{Device, Lane, Link, Output, Place, Rule, Tag};
+use crate::finding::Code;
+use crate::raw;
+use crate::read::Cx;
+
+/// Everything that was checked part by part.
+pub(super) struct All<'c> {
+    pub(super) lanes: &'c [Lane],
+    pub(super) devices: &'c [Device],
+    pub(super) tags: &'c [Tag],
+    pub(super) outputs: &'c [Output],
+    pub(super) rules: &'c [Rule],
+}
+
+/// Looks at the pack as a whole.
+pub(super) fn whole(all: &All<'_>, pack: &raw::Pack, cx: &mut Cx<'_, '_>) {
+    unused_tags(all, cx);
+    unused_devices(all, cx);
+    unused_outputs(all, pack, cx);
+    two_types(all, cx);
+    stale_classes(all, cx);
+    windows(all, cx);
+    finer_than_timer(all, cx);
+}
+
+fn unused_tags(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    for tag in all.tags.iter().filter(|tag| !tag.used.get()) {
+        cx.findings
+            .warning(
+                Code::UnusedTag,
+                &tag.span,
+                format!("no rule reads the tag `{}`", tag.name),
+                "use it in a `when`, or remove it; it is read from the device all the same",
+            )
+            .label("not read");
+    }
+}
+
+fn unused_devices(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    for device in all.devices.iter().filter(|device| !device.used) {
+        cx.findings
+            .warning(
+                Code::UnusedDevice,
+                &device.span,
+                format!("no tag and no output uses the device `{}`", device.name),
+                "add tags or outputs with this `device`, or remove it",
+            )
+            .label("not used");
+    }
+}
+
+/// An output that nothing stops would look like protection and be none.
+fn unused_outputs(all: &All<'_>, pack: &raw::Pack, cx: &mut Cx<'_, '_>) {
+    let named = |name: &str| {
+        let rules = pack.rules.get().map_or(&[][..], |rules| &rules.items);
+        let stops = rules
+            .iter()
+            .filter_map(|rule| rule.stops.as_ref())
+            .flat_map(|stops| &stops.items);
+        stops.into_iter().any(|stop| stop.value == name)
+    };
+    for output in all
+        .outputs
+        .iter()
+        .filter(|output| !output.stopped && !named(&output.name))
+    {
+        cx.findings
+            .error(
+                Code::OutputUnused,
+                &output.span,
+                format!("no rule stops the output `{}`", output.name),
+                "name it in the `stops` of a danger rule, or remove it: its permit would be renewed whatever happens",
+            )
+            .label("never stopped");
+    }
+}
+
+fn two_types(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    let mut first: HashMap<(usize, Table, u16), (&Tag, ValueCodec)> = HashMap::new();
+    for tag in all.tags {
+        let (Some(device), Some(Place::Modbus { table, address }), Some(codec)) =
+            (tag.device, &tag.place, tag.codec)
+        else {
+            continue;
+        };
+        match first.get(&(device, *table, *address)) {
+            Some((earlier, other)) if differ(codec, *other) => {
+                cx.findings
+                    .warning(
+                        Code::TwoTypes,
+                        &tag.span,
+                        format!(
+                            "`{}` and `{}` read the same register with different types",
+                            earlier.name, tag.name
+                        ),
+                        "check the address and type of both against the device's manual",
+                    )
+                    .label("same register, other type");
+            }
+            Some(_) => {}
+            None => {
+                first.insert((device, *table, *address), (tag, codec));
+            }
+        }
+    }
+}
+
+/// Different bits of one register, and one register scaled in two ways, are ordinary.
+fn differ(a: ValueCodec, b: ValueCodec) -> bool {
+    a.kind != b.kind || (a.kind != ValueType::Bool && (a.words != b.words || a.bytes != b.bytes))
+}
+
+fn stale_classes(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    let mut classes: HashMap<usize, HashSet<u64>> = HashMap::new();
+    let mut told = HashSet::new();
+    for tag in all.tags.iter().filter(|tag| tag.stale_after_ns > 0) {
+        let Some(lane) = tag
+            .device
+            .and_then(|device| all.devices.get(device))
+            .and_then(|device| device.lane)
+        else {
+            continue;
+        };
+        let class = classes.entry(lane).or_default();
+        class.insert(tag.stale_after_ns);
+        if class.len() > STALE_CLASSES_MAX && told.insert(lane) {
+            cx.findings.error(
+                Code::StaleClasses,
+                &tag.span,
+                format!("the tags of one lane use more than {STALE_CLASSES_MAX} different values of `stale_after`"),
+                "round them to a few, such as 50ms, 100ms, 500ms and 2s: the lane looks at each value every tick",
+            );
+        }
+    }
+}
+
+fn windows(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    let mut windows: HashMap<usize, HashSet<&Input>> = HashMap::new();
+    for rule in all.rules {
+        let lane = windows.entry(rule.lane).or_default();
+        lane.extend(
+            rule.compiled
+                .inputs()
+                .iter()
+                .filter(|input| matches!(input, Input::Window { .. })),
+        );
+    }
+    for (lane, found) in windows
+        .iter()
+        .filter(|(_, found)| found.len() > WINDOWS_MAX)
+    {
+        let Some(lane) = all.lanes.get(*lane) else {
+            continue;
+        };
+        cx.findings.error(
+            Code::TooMany,
+            &lane.span,
+            format!("the rules of lane `{}` use {} different windows; at most {WINDOWS_MAX} are allowed", lane.name, found.len()),
+            "use the same function and span in several rules, or divide the devices among lanes",
+        );
+    }
+}
+
+fn finer_than_timer(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    let timer = |lane: Option<usize>| {
+        lane.and_then(|lane| all.lanes.get(lane))
+            .map_or(0, |lane| lane.timer_ns)
+    };
+    for output in all.outputs {
+        let timer = timer(output.lane.as_ref().map(|(lane, _)| *lane));
+        if output.refresh_ns > 0 && output.refresh_ns < timer {
+            cx.findings.warning(
+                Code::FinerThanTimer,
+                &output.refresh_span,
+                format!(
+                    "the permit cannot be renewed every {}: the lane looks every {}",
+                    DurNs::from_ns(output.refresh_ns),
+                    DurNs::from_ns(timer)
+                ),
+                "write a longer `refresh`, or a shorter `timer` under `lanes`",
+            );
+        }
+    }
+    for tag in all.tags {
+        let device = tag.device.and_then(|device| all.devices.get(device));
+        let timer = timer(device.and_then(|device| device.lane));
+        let mqtt = device.is_some_and(|device| matches!(device.link, Some(Link::Mqtt(_))));
+        if tag.stale_after_ns > 0 && tag.stale_after_ns < timer {
+            cx.findings.warning(
+                Code::FinerThanTimer,
+                &tag.span,
+                format!(
+                    "`{}` is stale after {}, but {} looks every {}",
+                    tag.name,
+                    DurNs::from_ns(tag.stale_after_ns),
+                    if mqtt { "the lane" } else { "its lane" },
+                    DurNs::from_ns(timer)
+                ),
+                "write a longer `stale_after`, or a shorter `timer` under `lanes`",
+            );
+        }
+    }
+}

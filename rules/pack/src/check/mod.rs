@@ -1,0 +1,239 @@
+//! From what is written to what is meant: names resolved, units applied, everything held against everything else.
+//!
+//! Parts are checked in the order in which they depend on one another. A part that is wrong is reported once and then
+//! treated as unknown, so that its users do not report consequences.
+
+mod devices;
+mod expression;
+mod lints;
+pub(crate) mod model;
+mod names;
+mod outputs;
+mod payload;
+mod rules;
+mod tags;
+mod text;
+
+use drivers_frame::DurNs;
+use rules_bundle::AlertPlan;
+
+use crate::finding::Code;
+use crate::raw;
+use crate::read::{Cx, Span};
+use crate::scalar::Text;
+use crate::suggest::nearest;
+use model::{Device, Lane, Output, Rule, Tag, index};
+
+/// A pack without errors. Made by [`CheckedPack::new`] only.
+pub(crate) struct CheckedPack {
+    name: String,
+    version: String,
+    description: String,
+    lanes: Vec<Lane>,
+    devices: Vec<Device>,
+    tags: Vec<Tag>,
+    outputs: Vec<Output>,
+    rules: Vec<Rule>,
+    alerts: Option<AlertPlan>,
+}
+
+/// The parts of a checked pack, for the resolver.
+pub(crate) struct Parts<'p> {
+    pub(crate) name: &'p str,
+    pub(crate) version: &'p str,
+    pub(crate) description: &'p str,
+    pub(crate) lanes: &'p [Lane],
+    pub(crate) devices: &'p [Device],
+    pub(crate) tags: &'p [Tag],
+    pub(crate) outputs: &'p [Output],
+    pub(crate) rules: &'p [Rule],
+    pub(crate) alerts: Option<&'p AlertPlan>,
+}
+
+impl CheckedPack {
+    /// Checks everything. `None` when there was any error, in this step or while reading.
+    pub(crate) fn new(pack: &raw::Pack, cx: &mut Cx<'_, '_>) -> Option<Self> {
+        let info = pack.pack.get();
+        if let Some(name) = info.and_then(|info| info.name.get()) {
+            text::check_pack_name(name, cx);
+        }
+        let name = info
+            .and_then(|info| info.name.get())
+            .map_or("", |name| name.value.as_str());
+        let version = text::ordinary_text(
+            "the version",
+            info.and_then(|info| info.version.as_ref()),
+            cx,
+        );
+        let description = text::ordinary_text(
+            "the description",
+            info.and_then(|info| info.description.as_ref()),
+            cx,
+        );
+
+        let lanes = devices::lanes(pack.lanes.as_ref(), cx);
+        let mut clients = devices::Clients::new(name);
+        let lane_index = index(lanes.iter().map(|lane| lane.name.as_str()));
+        let mut devices = match pack.devices.get() {
+            Some(map) => devices::devices(map, &lane_index, &mut clients, cx),
+            None => Vec::new(),
+        };
+        let alerts = pack
+            .alerts
+            .as_ref()
+            .and_then(|alerts| alert_plan(alerts, &mut clients, cx));
+        let device_names: Vec<String> = devices.iter().map(|device| device.name.clone()).collect();
+        let device_index = index(device_names.iter().map(String::as_str));
+        let tags = match pack.tags.get() {
+            Some(map) => tags::tags(map, &mut devices, &device_index, cx),
+            None => Vec::new(),
+        };
+        let mut outputs = outputs::outputs(pack.outputs.as_ref(), &mut devices, &device_index, cx);
+        let output_names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
+        let output_index = index(output_names.iter().map(String::as_str));
+
+        let names = names::Names::new(&tags, pack, cx);
+        let world = rules::World {
+            lanes: &lanes,
+            devices: &devices,
+            tags: &tags,
+            names: &names,
+            output_index: &output_index,
+        };
+        let rules = match pack.rules.get() {
+            Some(list) => {
+                let rules = rules::rules(list, &world, &mut outputs, cx);
+                names.lint_unused(cx);
+                rules
+            }
+            None => Vec::new(),
+        };
+        // When rules could not be read at all, nothing can be said about what they use.
+        if pack.rules.get().is_some() {
+            let all = lints::All {
+                lanes: &lanes,
+                devices: &devices,
+                tags: &tags,
+                outputs: &outputs,
+                rules: &rules,
+            };
+            lints::whole(&all, pack, cx);
+        }
+        if cx.findings.errors() > 0 {
+            return None;
+        }
+        Some(Self {
+            name: name.to_owned(),
+            version: version.unwrap_or_else(|| "0.0.0".into()),
+            description: description.unwrap_or_default(),
+            lanes,
+            devices,
+            tags,
+            outputs,
+            rules,
+            alerts,
+        })
+    }
+
+    /// The parts, for the resolver.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            name: &self.name,
+            version: &self.version,
+            description: &self.description,
+            lanes: &self.lanes,
+            devices: &self.devices,
+            tags: &self.tags,
+            outputs: &self.outputs,
+            rules: &self.rules,
+            alerts: self.alerts.as_ref(),
+        }
+    }
+}
+
+fn alert_plan(
+    alerts: &raw::Alerts,
+    clients: &mut devices::Clients,
+    cx: &mut Cx<'_, '_>,
+) -> Option<AlertPlan> {
+    let mqtt = alerts.mqtt.get()?;
+    if let Some(prefix) = mqtt.topic_prefix.as_ref() {
+        text::check_topic("the topic prefix", prefix, cx);
+    }
+    Some(AlertPlan {
+        broker: clients.broker("alerts", &mqtt.broker(), cx)?,
+        topic_prefix: mqtt
+            .topic_prefix
+            .as_ref()
+            .map_or_else(|| "tripline".into(), |prefix| prefix.value.clone()),
+    })
+}
+
+/// Reports more of something than the limits allow.
+fn at_most(what: &str, count: usize, max: usize, at: &Span, cx: &mut Cx<'_, '_>) {
+    if count > max {
+        cx.findings
+            .error(
+                Code::TooMany,
+                at,
+                format!("{count} {what}; at most {max} are allowed"),
+                "divide them among several packs, each with its own guard",
+            )
+            .label("too many");
+    }
+}
+
+/// Reports a name that does not resolve.
+fn unknown_name<'c>(
+    kind: &str,
+    name: &Text,
+    known: impl Iterator<Item = &'c str>,
+    place: &str,
+    cx: &mut Cx<'_, '_>,
+) {
+    let mut known: Vec<&str> = known.collect();
+    known.sort_unstable();
+    let similar = if cx.findings.worth_suggesting() {
+        nearest(&name.value, known.iter().copied())
+    } else {
+        None
+    };
+    let help = match similar {
+        Some(similar) => format!("did you mean `{similar}`?"),
+        None if known.is_empty() => format!("there is none yet: add `{}` {place}", name.value),
+        None if known.len() <= 8 => {
+            format!(
+                "known are {}; or add it {place}",
+                crate::read::list_of(known.iter().copied())
+            )
+        }
+        None => format!("add it {place}, or check the spelling"),
+    };
+    cx.findings
+        .error(
+            Code::UnknownName,
+            &name.span,
+            format!(
+                "there is no {kind} called `{}`",
+                crate::read::short(&name.value)
+            ),
+            help,
+        )
+        .label(format!("not a {kind}"));
+}
+
+/// Divides `cause; way out` as the expression language writes its small errors.
+fn split_help(text: &str) -> (String, String) {
+    match text.split_once("; ") {
+        Some((cause, help)) => (cause.to_owned(), help.to_owned()),
+        None => (
+            text.to_owned(),
+            "write a number with its unit, such as `7.1 mm/s`".to_owned(),
+        ),
+    }
+}
+
+/// Nanoseconds as the plan keeps them.
+pub(crate) fn ns(value: u64) -> DurNs {
+    DurNs::from_ns(value)
+}
