@@ -1,0 +1,100 @@
+//! On plain TCP, number and binary payloads cost no allocation once the link is up.
+#![expect(
+    unsafe_code,
+    reason = "counting allocations needs an allocator, and that is an unsafe trait"
+)]
+
+mod common;
+
+use common::{Broker, PATIENCE, number, subscriber_config};
+use drivers_frame::{FrameSink, QueueFull, Sample, TagId, ValueCodec, ValueType};
+use drivers_mqtt::transport::monotonic_now;
+use drivers_mqtt::{Driver, Extract, Field};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Instant;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes on to the system's allocator unchanged; the counter is a plain cell without a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise about `layout` is the one that is asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` above, that is from the system's allocator, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Last(Option<Sample>);
+
+impl FrameSink for Last {
+    fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull> {
+        self.0 = samples.first().copied();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_message_allocates_nothing() {
+    let broker = Broker::new();
+    let mut config = subscriber_config(broker.port(), &["text"]);
+    let mut binary = number("binary", 2);
+    binary.fields = vec![Field {
+        tag: TagId(2),
+        extract: Extract::Binary { offset: 2 },
+        codec: ValueCodec::plain(ValueType::F32),
+    }];
+    config.subscriptions.push(binary);
+    let mut driver = Driver::new(&config).unwrap();
+    let peer = std::thread::spawn(move || {
+        let mut peer = broker.accept_subscriber();
+        for n in 0..2_000_u16 {
+            peer.publish("text", n.to_string().as_bytes(), Some(n + 1), false, false);
+            peer.publish(
+                "binary",
+                &[0, 0, 0x42, 0xF6, 0xE9, 0x79],
+                None,
+                false,
+                false,
+            );
+            if n % 100 == 0 {
+                peer.publish("text", &vec![b'1'; 100_000], None, false, false);
+            }
+        }
+        peer
+    });
+    let mut sink = Last(None);
+    let deadline = Instant::now() + PATIENCE;
+    let mut before = None;
+    while driver.counters().messages < 4_020 {
+        assert!(Instant::now() < deadline, "{:?}", driver.counters());
+        driver.step(&monotonic_now, &mut sink);
+        if before.is_none() && driver.counters().messages > 0 {
+            before = Some(ALLOCATIONS.get());
+        }
+    }
+    assert_eq!(
+        Some(ALLOCATIONS.get()),
+        before,
+        "allocations for 4,020 messages"
+    );
+    assert_eq!(driver.counters().oversize, 20);
+    assert!(sink.0.is_some());
+    drop(peer.join().unwrap());
+    // The counter counts.
+    let count = ALLOCATIONS.get();
+    drop(std::hint::black_box(vec![1_u8; 10]));
+    assert!(ALLOCATIONS.get() > count);
+}
