@@ -272,6 +272,7 @@ impl Worker {
             if let Some(outbox) = &mut self.outbox {
                 outbox.lost(lost);
             }
+            self.seen = self.seen.saturating_add(lost);
         }
         self.stream = Some(stream);
         self.gateway.guard = "up".to_owned();
