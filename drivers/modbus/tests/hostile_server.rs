@@ -1,6 +1,10 @@
 //! The client against devices that misbehave in every way of H-6 to H-16. Each test demands three things: no wrong value
 //! was ever pushed (checked sample by sample), the misbehaviour was named and counted, and values come again once the
 //! device behaves.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint's exception for tests does not reach helpers of a test program"
+)]
 
 mod common;
 

@@ -256,9 +256,9 @@ impl Session {
 
     /// Bytes have arrived; `now` is the time right after `recv` returned, and becomes the samples' time.
     ///
-    /// The bytes may have lain in the kernel since they came, at most since the request was sent: a sample is younger
-    /// than its time says by nothing, and older by at most the request's timeout. A reply whose last byte is taken
-    /// after the deadline is not used.
+    /// The bytes may have lain in the kernel before the call, but they answer a request that was sent after all earlier
+    /// replies: a value is older than its sample's time by less than the request's timeout. A reply whose last byte is
+    /// taken at or after the deadline is not used.
     pub fn on_bytes(&mut self, now: MonoNs, bytes: &[u8], sink: &mut impl FrameSink) -> Outcome {
         if bytes.is_empty() {
             return Outcome::Progress;

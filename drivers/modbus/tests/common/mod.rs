@@ -4,6 +4,11 @@
     unreachable_pub,
     reason = "each test program compiles this module anew and uses its own part"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the lint's exception for tests does not reach helpers of a test program"
+)]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
