@@ -11,7 +11,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 /// Cores of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cores {
-    /// Cores that run.
+    /// Cores that run and that this process was given: the isolated ones, and those of its affinity mask.
     pub online: Vec<usize>,
     /// Cores that the kernel schedules nothing on by itself (`isolcpus=`).
     pub isolated: Vec<usize>,
@@ -25,9 +25,15 @@ impl Cores {
                 .map(|text| parse_list(&text))
                 .unwrap_or_default()
         };
+        let isolated = list("isolated");
+        let given = sched_getaffinity(None).ok();
+        let usable = |core: &usize| {
+            isolated.contains(core)
+                || given.is_none_or(|given| *core < CpuSet::MAX_CPU && given.is_set(*core))
+        };
         Self {
-            online: list("online"),
-            isolated: list("isolated"),
+            online: list("online").into_iter().filter(usable).collect(),
+            isolated,
         }
     }
 
@@ -80,6 +86,21 @@ pub fn pin_to(core: usize) -> io::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Keeps the calling thread off these cores, if others are left to it. Threads that it starts inherit that.
+///
+/// # Errors
+/// The kernel's.
+pub fn stay_off(cores: &[usize]) -> io::Result<()> {
+    let mut mask = sched_getaffinity(None)?;
+    for core in cores.iter().filter(|core| **core < CpuSet::MAX_CPU) {
+        mask.unset(*core);
+    }
+    if mask.count() == 0 {
+        return Ok(());
+    }
+    Ok(sched_setaffinity(None, &mask)?)
 }
 
 #[cfg(test)]

@@ -259,6 +259,13 @@ impl<E: RuleEngine> Lane<E> {
         }
     }
 
+    /// Evaluates every rule once without effect, so that the first real tick finds code and data in memory.
+    pub fn warm_up(&mut self) {
+        for (index, rule) in self.compiled.iter().enumerate() {
+            let _ = evaluate_twice(&mut self.engine, &self.slots, &rule.program, index, false);
+        }
+    }
+
     /// The complete set of output commands after the last tick.
     pub fn permits(&self) -> &[Permit] {
         &self.permits

@@ -82,9 +82,8 @@ impl OutputConnection {
             LinkState::Up | LinkState::Down { .. } => {}
         }
         if self.state == LinkState::Up {
-            if self.machine.awaits_reply() {
-                self.receive(clock, &mut report);
-            }
+            // Also when nothing is awaited: a connection that ended must not look up until the next write.
+            self.receive(clock, &mut report);
             if self.state == LinkState::Up && self.machine.overdue(now) {
                 report(self.fail(FaultCause::NotConfirmed, now));
             }

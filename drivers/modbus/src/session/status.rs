@@ -45,6 +45,36 @@ pub enum SessionError {
     },
 }
 
+impl core::fmt::Display for SessionError {
+    /// What happened, in one line for people.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Connect(fault) => write!(f, "no connection ({fault})"),
+            Self::ConnectTimeout => write!(f, "no connection in time"),
+            Self::Timeout { received } => {
+                write!(f, "no whole reply in time ({received} bytes had come)")
+            }
+            Self::Frame(error) => write!(f, "not a Modbus frame: {error:?}"),
+            Self::Reply(error) => write!(f, "not the reply to the request: {error:?}"),
+            Self::Unsolicited { received } => write!(f, "{received} bytes that nobody asked for"),
+            Self::Eof { received } => write!(
+                f,
+                "the device closed the connection ({received} bytes of a reply had come)"
+            ),
+            Self::Io(fault) => write!(f, "the connection broke ({fault})"),
+            Self::ShortSend { sent } => write!(f, "the kernel took {sent} of 12 bytes"),
+            Self::Exception { code, request } => write!(
+                f,
+                "exception {} ({code:?}) to a read of {} {:?} from address {}",
+                code.byte(),
+                request.count,
+                request.table,
+                request.address
+            ),
+        }
+    }
+}
+
 /// What happened since construction. No counter is ever reset; each saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

@@ -1,0 +1,78 @@
+//! The guard's arguments. Few, so that they are read by hand.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the guard was told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) bundle: PathBuf,
+    pub(crate) socket: PathBuf,
+}
+
+/// Shown for wrong arguments and for `--help`.
+pub(crate) const USAGE: &str = "\
+tripline-guard: the protection process of Tripline. Usually started by `tripline run` or systemd.
+
+usage: tripline-guard --bundle FILE --socket PATH
+
+  --bundle FILE   a bundle made by `tripline build`
+  --socket PATH   where to open the control socket
+
+It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
+5 host name not resolved, 6 a lane died, 7 stopped but a stop was not confirmed.
+Machine protection and supervisory stop, not a certified safety component.";
+
+impl Args {
+    /// Reads arguments (without the program's name). The error says what is wrong.
+    pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
+        let (mut bundle, mut socket) = (None, None);
+        let mut args = args;
+        while let Some(arg) = args.next() {
+            let place = match arg.to_str() {
+                Some("--bundle") => &mut bundle,
+                Some("--socket") => &mut socket,
+                Some("--help" | "-h") => return Err(String::new()),
+                _ => return Err(format!("unknown argument {}", arg.display())),
+            };
+            let value = args
+                .next()
+                .ok_or_else(|| format!("{} needs a value", arg.display()))?;
+            if place.replace(PathBuf::from(value)).is_some() {
+                return Err(format!("{} is given twice", arg.display()));
+            }
+        }
+        Ok(Self {
+            bundle: bundle.ok_or("--bundle is missing")?,
+            socket: socket.ok_or("--socket is missing")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Args, String> {
+        Args::parse(args.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn both_arguments_are_needed_once() {
+        assert_eq!(
+            parse(&["--bundle", "a", "--socket", "b"]),
+            Ok(Args {
+                bundle: "a".into(),
+                socket: "b".into()
+            })
+        );
+        for wrong in [
+            &["--bundle", "a"][..],
+            &["--bundle", "a", "--socket"],
+            &["--bundle", "a", "--bundle", "a", "--socket", "b"],
+            &["--force"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The control socket: who may speak, one JSON object a line, bounded in every direction (H-80).
+//!
+//! Which thread: the main thread, never a lane. May it block: no; a client that does not read is dropped.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use appliance_control::{Event, EventBody, Reply, Request};
+use rt_config::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX, GUARD_EVENTS_KEPT};
+
+/// Bytes that may wait for a client. A whole pack's tags fit several times; whoever is this far behind is gone.
+const OUTPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Why the socket could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    /// Another guard answers there.
+    #[error("another guard already answers at {0}. Stop it first, or choose another --socket")]
+    InUse(PathBuf),
+    /// Something that is not a socket is there.
+    #[error("{0} exists and is not a socket. Choose another --socket")]
+    NotASocket(PathBuf),
+    /// The operating system refused.
+    #[error("the control socket {path} could not be opened: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// The listening end. Removes its file when dropped.
+pub(crate) struct Listener {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Opens it for the owner alone. A file left behind by a dead guard is replaced.
+    pub(crate) fn open(path: &Path) -> Result<Self, SocketError> {
+        use std::os::unix::fs::FileTypeExt;
+        let fail = |source| SocketError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if UnixStream::connect(path).is_ok() {
+            return Err(SocketError::InUse(path.to_owned()));
+        }
+        if let Ok(metadata) = std::fs::symlink_metadata(path) {
+            if !metadata.file_type().is_socket() {
+                return Err(SocketError::NotASocket(path.to_owned()));
+            }
+            std::fs::remove_file(path).map_err(fail)?;
+        }
+        let listener = UnixListener::bind(path).map_err(fail)?;
+        let bound = Self {
+            listener,
+            path: path.to_owned(),
+        };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
+        bound.listener.set_nonblocking(true).map_err(fail)?;
+        Ok(bound)
+    }
+
+    pub(crate) fn socket(&self) -> &UnixListener {
+        &self.listener
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// One client.
+pub(crate) struct Connection {
+    stream: UnixStream,
+    input: Vec<u8>,
+    output: VecDeque<u8>,
+    /// Sequence number of the last event sent, once it asked for events.
+    pub(crate) events_after: Option<u64>,
+    closed: bool,
+}
+
+impl Connection {
+    /// Takes a connection if its process may speak: the guard's own user, or root.
+    pub(crate) fn accept(stream: UnixStream, present: usize) -> Option<Self> {
+        let allowed = rustix::net::sockopt::socket_peercred(&stream)
+            .is_ok_and(|peer| peer.uid == rustix::process::geteuid() || peer.uid.is_root());
+        if !allowed || present >= CONTROL_CONNECTIONS_MAX || stream.set_nonblocking(true).is_err() {
+            let cause = if allowed {
+                format!(
+                    "{CONTROL_CONNECTIONS_MAX} connections are open already; close one and try again"
+                )
+            } else {
+                "this user may not use the guard's control socket; use the guard's own user, or root".to_owned()
+            };
+            let mut line = serde_json::to_vec(&Reply::Error { cause }).unwrap_or_default();
+            line.push(b'\n');
+            let mut stream = stream;
+            let _ = stream.write_all(&line);
+            return None;
+        }
+        Some(Self {
+            stream,
+            input: Vec::new(),
+            output: VecDeque::new(),
+            events_after: None,
+            closed: false,
+        })
+    }
+
+    pub(crate) fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn wants_write(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Reads what is there and returns the complete requests, or what is wrong with each.
+    pub(crate) fn read(&mut self) -> Vec<Result<Request, String>> {
+        let mut chunk = [0_u8; 4096];
+        loop {
+            match self.stream.read(&mut chunk) {
+                Ok(0) => {
+                    self.closed = true;
+                    break;
+                }
+                Ok(count) => self
+                    .input
+                    .extend_from_slice(chunk.get(..count).unwrap_or(&[])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.closed = true;
+                    break;
+                }
+            }
+            if self.input.len() > 16 * CONTROL_LINE_BYTES_MAX {
+                break;
+            }
+        }
+        let mut requests = Vec::new();
+        while let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.input.drain(..=end).collect();
+            requests.push(parse(&line));
+        }
+        if self.input.len() > CONTROL_LINE_BYTES_MAX {
+            requests.push(Err(format!(
+                "a request has at most {CONTROL_LINE_BYTES_MAX} bytes and ends with a newline"
+            )));
+            self.input.clear();
+            self.closed = true;
+        }
+        requests
+    }
+
+    pub(crate) fn reply(&mut self, reply: &Reply) {
+        self.put(serde_json::to_vec(reply));
+    }
+
+    pub(crate) fn send_event(&mut self, event: &Event) {
+        self.events_after = Some(event.seq);
+        self.put(serde_json::to_vec(event));
+    }
+
+    fn put(&mut self, line: serde_json::Result<Vec<u8>>) {
+        let Ok(line) = line else {
+            self.closed = true;
+            return;
+        };
+        if self.output.len().saturating_add(line.len()) > OUTPUT_BYTES_MAX {
+            self.closed = true;
+            return;
+        }
+        self.output.extend(line);
+        self.output.push_back(b'\n');
+        self.flush();
+    }
+
+    /// Writes what the client takes now.
+    pub(crate) fn flush(&mut self) {
+        while !self.output.is_empty() && !self.closed {
+            let (front, _) = self.output.as_slices();
+            match self.stream.write(front) {
+                Ok(0) => self.closed = true,
+                Ok(count) => {
+                    self.output.drain(..count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.closed = true,
+            }
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Request, String> {
+    serde_json::from_slice(line).map_err(|error| {
+        format!("not a request: {error}. A request is one JSON object a line, like {{\"op\":\"status\"}}")
+    })
+}
+
+/// The last events, numbered.
+#[derive(Default)]
+pub(crate) struct EventLog {
+    kept: VecDeque<Event>,
+    newest: u64,
+}
+
+impl EventLog {
+    /// Numbers an event and keeps it; forgets the oldest beyond the limit.
+    pub(crate) fn push(&mut self, at_ns: u64, wall_ns: u64, lane: &str, body: EventBody) {
+        self.newest = self.newest.saturating_add(1);
+        if self.kept.len() >= GUARD_EVENTS_KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Event {
+            seq: self.newest,
+            at_ns,
+            wall_ns,
+            lane: lane.to_owned(),
+            body,
+        });
+    }
+
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// How many events after `after` are no longer kept.
+    pub(crate) fn lost_after(&self, after: u64) -> u64 {
+        let oldest = self
+            .kept
+            .front()
+            .map_or(self.newest.saturating_add(1), |event| event.seq);
+        oldest.saturating_sub(after.saturating_add(1))
+    }
+
+    /// The events after `after`, oldest first.
+    pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = &Event> {
+        let skip = self.kept.partition_point(|event| event.seq <= after);
+        self.kept.iter().skip(skip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body() -> EventBody {
+        EventBody::Released { output: "x".into() }
+    }
+
+    #[test]
+    fn events_are_numbered_and_what_is_gone_is_counted() {
+        let mut log = EventLog::default();
+        assert_eq!(log.lost_after(0), 0);
+        for at in 0..GUARD_EVENTS_KEPT as u64 + 10 {
+            log.push(at, at, "main", body());
+        }
+        assert_eq!(log.lost_after(0), 10);
+        assert_eq!(log.lost_after(10), 0);
+        assert_eq!(
+            log.after(log.newest() - 2)
+                .map(|event| event.seq)
+                .collect::<Vec<_>>(),
+            [log.newest() - 1, log.newest()]
+        );
+        assert_eq!(log.after(log.newest()).count(), 0);
+    }
+
+    #[test]
+    fn what_is_not_a_request_says_what_one_looks_like() {
+        assert_eq!(parse(b"{\"op\":\"status\"}\n"), Ok(Request::Status {}));
+        for wrong in [
+            &b"hello\n"[..],
+            b"{}\n",
+            b"{\"op\":\"status\",\"force\":true}\n",
+            b"\xff\n",
+        ] {
+            assert!(
+                parse(wrong).unwrap_err().contains("{\"op\":\"status\"}"),
+                "H-80"
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_guard_finds_the_socket_taken_and_a_dead_one_leaves_no_trouble() {
+        let folder = std::env::temp_dir().join(format!("tripline-socket-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("guard.sock");
+        let first = Listener::open(&path).unwrap();
+        assert!(matches!(Listener::open(&path), Err(SocketError::InUse(_))));
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        // A guard that was killed does not remove its file.
+        let stale = folder.join("stale.sock");
+        drop(UnixListener::bind(&stale).unwrap());
+        assert!(stale.exists());
+        drop(Listener::open(&stale).unwrap());
+        assert!(!stale.exists());
+        std::fs::write(&stale, "x").unwrap();
+        assert!(matches!(
+            Listener::open(&stale),
+            Err(SocketError::NotASocket(_))
+        ));
+        drop(first);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

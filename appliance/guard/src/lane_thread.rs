@@ -1,0 +1,513 @@
+//! A lane's thread: acquire, ingest, tick, drive, confirm, wait. The thin shell around the pure lane.
+//!
+//! Which thread: one pinned lane thread. May it block: only in [`Runner::wait`], and not at all when it spins. After
+//! `seal()` it makes these system calls and no others: `recv`, `send`, `connect`, `socket`, `close`, `setsockopt`,
+//! `getsockopt`, `getpeername`, `getsockname`, `ppoll`, `read` and `write` of an eventfd, `clock_gettime` where the vDSO
+//! cannot (I11). Hazards: H-27 to H-32 as far as one thread can see them, H-61.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use appliance_lane::queue::{FrameConsumer, FrameProducer};
+use appliance_lane::{Lane, ResetRefusal};
+use appliance_output::{Confirmed, OutputConnection, OutputEvent, Permit};
+use appliance_sandbox::RuleModule;
+use drivers_frame::{DeviceId, DurNs, MonoNs};
+use drivers_modbus::transport::{Driver, Step};
+use rt_config::clock::monotonic_ns;
+use rt_config::limits::{DEVICES_MAX, OUTPUTS_MAX};
+use rtrb::{Consumer, Producer};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
+use crate::stages::{Stage, Stages};
+
+/// How long a lane that goes down waits for its stops to be confirmed.
+const SHUTDOWN_PATIENCE: DurNs = DurNs::from_ms(2_000);
+
+/// How a lane ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LaneEnd {
+    /// Every output confirmed its safe value.
+    Safe,
+    /// At least one did not in time.
+    Unconfirmed,
+}
+
+/// A Modbus device that the lane reads itself.
+pub(crate) struct Inline {
+    pub(crate) device: DeviceId,
+    pub(crate) driver: Driver,
+    pub(crate) queue: FrameProducer,
+    until: MonoNs,
+    interest: PollFlags,
+    ready: bool,
+}
+
+impl Inline {
+    pub(crate) fn new(device: DeviceId, driver: Driver, queue: FrameProducer) -> Self {
+        Self {
+            device,
+            driver,
+            queue,
+            until: MonoNs::ZERO,
+            interest: PollFlags::empty(),
+            ready: true,
+        }
+    }
+}
+
+/// An output with what the loop knows of it.
+pub(crate) struct Driven {
+    connection: OutputConnection,
+    ready: bool,
+    confirmed: bool,
+}
+
+impl Driven {
+    pub(crate) fn new(connection: OutputConnection) -> Self {
+        Self {
+            connection,
+            ready: true,
+            confirmed: false,
+        }
+    }
+}
+
+impl Driven {
+    fn interest(&self) -> PollFlags {
+        let idle = self.connection.idle();
+        interest(idle.wants_read, idle.wants_write)
+    }
+}
+
+fn interest(wants_read: bool, wants_write: bool) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, wants_read);
+    flags.set(PollFlags::OUT, wants_write);
+    flags
+}
+
+/// Everything a lane's thread owns.
+pub(crate) struct Runner {
+    pub(crate) lane: Lane<RuleModule>,
+    pub(crate) inline: Vec<Inline>,
+    pub(crate) queues: Vec<(DeviceId, FrameConsumer)>,
+    pub(crate) outputs: Vec<Driven>,
+    pub(crate) commands: Consumer<Command>,
+    pub(crate) messages: Producer<Message>,
+    /// Written by whoever has something for this lane.
+    pub(crate) wake: Arc<OwnedFd>,
+    /// Read by the main thread.
+    pub(crate) main: Arc<OwnedFd>,
+    pub(crate) stages: Stages,
+    pub(crate) timer_period: DurNs,
+    pub(crate) spin: bool,
+    pub(crate) next_tick: MonoNs,
+    pub(crate) stop_by: Option<MonoNs>,
+    pub(crate) messages_lost: u64,
+    pub(crate) told_main: bool,
+}
+
+fn now() -> MonoNs {
+    MonoNs::from_ns(monotonic_ns())
+}
+
+impl Runner {
+    /// Runs until the guard goes down.
+    pub(crate) fn run(mut self) -> LaneEnd {
+        loop {
+            let progress = self.acquire();
+            let taken = self.ingest();
+            let commanded = self.obey();
+            let at = now();
+            if taken || commanded || at >= self.next_tick {
+                self.tick(at, taken);
+            }
+            self.confirm();
+            self.tell_main();
+            if let Some(end) = self.ended() {
+                return end;
+            }
+            if !progress && !self.spin {
+                self.wait();
+            }
+        }
+    }
+
+    /// One step of every device that is due, readable, or may be without asking the kernel first. `true` when another
+    /// step should follow at once.
+    ///
+    /// A frame is never followed by the next request before the tick that takes it: a stop leaves first.
+    fn acquire(&mut self) -> bool {
+        let mut progress = false;
+        let at = if self.spin { MonoNs::ZERO } else { now() };
+        for inline in &mut self.inline {
+            if !self.spin && !inline.ready && at < inline.until {
+                continue;
+            }
+            inline.ready = false;
+            match inline.driver.step(&now, &mut inline.queue) {
+                Step::Frame | Step::Progress => {
+                    inline.ready = true;
+                    progress = true;
+                }
+                Step::Idle {
+                    until,
+                    wants_read,
+                    wants_write,
+                } => {
+                    inline.until = until;
+                    inline.interest = interest(wants_read, wants_write);
+                }
+            }
+            if let Some(change) = inline.driver.session_mut().take_change() {
+                let message = Message::Link {
+                    at: now(),
+                    device: inline.device.0,
+                    change,
+                };
+                send(
+                    &mut self.messages,
+                    message,
+                    &mut self.messages_lost,
+                    &mut self.told_main,
+                );
+            }
+        }
+        progress
+    }
+
+    /// Takes every queued sample. `true` when there was one, or when frames were lost.
+    fn ingest(&mut self) -> bool {
+        let mut any = false;
+        for (device, queue) in &mut self.queues {
+            // Lost first: what is drained afterwards may be fresher than the loss.
+            let lost = queue.newly_lost();
+            if lost > 0 {
+                self.lane.frames_lost(*device, lost, now());
+                any = true;
+            }
+            if queue.is_empty() {
+                continue;
+            }
+            let mut oldest = MonoNs::NEVER;
+            let lane = &mut self.lane;
+            queue.drain(|sample| {
+                oldest = oldest.min(sample.at);
+                lane.ingest(sample);
+            });
+            self.stages
+                .of(Stage::AcquireToIngest)
+                .record(now().since(oldest));
+            any = true;
+        }
+        any
+    }
+
+    fn obey(&mut self) -> bool {
+        let mut any = false;
+        while let Ok(command) = self.commands.pop() {
+            any = true;
+            let message = match command {
+                Command::Reset => Message::Reset(self.lane.reset(now())),
+                Command::Trip => {
+                    self.lane.trip(now());
+                    Message::Tripped
+                }
+                Command::Snapshot(mut snapshot) => {
+                    self.fill(&mut snapshot);
+                    Message::Snapshot(snapshot)
+                }
+                Command::ShutDown => {
+                    let at = now();
+                    self.lane.shut_down(at);
+                    self.stop_by = Some(at.after(SHUTDOWN_PATIENCE));
+                    continue;
+                }
+            };
+            send(
+                &mut self.messages,
+                message,
+                &mut self.messages_lost,
+                &mut self.told_main,
+            );
+        }
+        any
+    }
+
+    fn tick(&mut self, at: MonoNs, taken: bool) {
+        self.lane.tick(at);
+        let evaluated = now();
+        if taken {
+            self.stages.of(Stage::Evaluate).record(evaluated.since(at));
+        }
+        self.drive(evaluated);
+        for event in self.lane.events() {
+            let message = Message::Event(*event);
+            send(
+                &mut self.messages,
+                message,
+                &mut self.messages_lost,
+                &mut self.told_main,
+            );
+        }
+        self.lane.clear_events();
+        self.next_tick = at.after(self.timer_period).min(self.lane.next_due());
+    }
+
+    /// Hands out the complete set of output commands. A stop is sent here.
+    fn drive(&mut self, evaluated: MonoNs) {
+        let mut failed = false;
+        for (index, (output, permit)) in
+            (0_u16..).zip(self.outputs.iter_mut().zip(self.lane.permits()))
+        {
+            if output.connection.permit() == *permit {
+                continue;
+            }
+            output.confirmed = false;
+            let event = output.connection.drive(*permit, evaluated);
+            if *permit == Permit::Withheld {
+                self.stages.of(Stage::Drive).record(now().since(evaluated));
+            }
+            output.ready = true;
+            if let Some(OutputEvent::Failed { at, cause }) = event {
+                failed = true;
+                let message = Message::OutputFault {
+                    at,
+                    output: index,
+                    cause,
+                };
+                send(
+                    &mut self.messages,
+                    message,
+                    &mut self.messages_lost,
+                    &mut self.told_main,
+                );
+            }
+        }
+        if failed {
+            // Its connection is replaced by the next step, and what is due is written again.
+            self.next_tick = MonoNs::ZERO;
+        }
+    }
+
+    /// Steps the outputs: connections, echoes, refresh.
+    fn confirm(&mut self) {
+        let at = now();
+        for (index, output) in (0_u16..).zip(&mut self.outputs) {
+            let idle = output.connection.idle();
+            let poll_anyway = self.spin && (idle.wants_read || idle.wants_write);
+            if !output.ready && !poll_anyway && at < idle.until {
+                continue;
+            }
+            output.ready = false;
+            let (lane, stages) = (&mut self.lane, &mut self.stages);
+            let (messages, lost, told) = (
+                &mut self.messages,
+                &mut self.messages_lost,
+                &mut self.told_main,
+            );
+            let (confirmed, next_tick) = (&mut output.confirmed, &mut self.next_tick);
+            output.connection.step(&now, |event| match event {
+                OutputEvent::Confirmed {
+                    value,
+                    at,
+                    round_trip,
+                } => {
+                    stages.of(Stage::Confirm).record(round_trip);
+                    *confirmed = true;
+                    if value == Confirmed::Safe {
+                        lane.stop_confirmed(index, at);
+                    }
+                }
+                OutputEvent::Failed { at, cause } => {
+                    *confirmed = false;
+                    lane.output_failed(index, at);
+                    // The latch that this may have closed is driven at once.
+                    *next_tick = MonoNs::ZERO;
+                    let message = Message::OutputFault {
+                        at,
+                        output: index,
+                        cause,
+                    };
+                    send(messages, message, lost, told);
+                }
+            });
+        }
+        if !self.lane.events().is_empty() {
+            self.next_tick = MonoNs::ZERO;
+        }
+    }
+
+    fn fill(&mut self, snapshot: &mut Snapshot) {
+        snapshot.at = now();
+        snapshot.counters = self.lane.counters();
+        snapshot.counters.events_lost = snapshot
+            .counters
+            .events_lost
+            .saturating_add(self.messages_lost);
+        snapshot.window_overruns = self.lane.window_overruns();
+        snapshot.refusal = self.lane.reset_refusal();
+        std::mem::swap(&mut snapshot.stages, &mut self.stages);
+        snapshot.outputs.clear();
+        for (index, output) in (0_u16..).zip(&self.outputs) {
+            if snapshot.outputs.len() < snapshot.outputs.capacity() {
+                snapshot.outputs.push(OutputSnapshot {
+                    permit: output.connection.permit(),
+                    latch: self.lane.latch_of(index),
+                    connected: output.connection.is_up(),
+                    confirmed: output.confirmed,
+                    counters: output.connection.counters(),
+                });
+            }
+        }
+        snapshot.devices.clear();
+        for inline in &self.inline {
+            if snapshot.devices.len() < snapshot.devices.capacity() {
+                snapshot.devices.push(DeviceSnapshot {
+                    device: inline.device.0,
+                    link: inline.driver.session().link(),
+                    counters: inline.driver.session().counters(),
+                    last_error: inline.driver.session().last_error(),
+                });
+            }
+        }
+        snapshot.tags.clear();
+        snapshot.rules.clear();
+        if snapshot.detail {
+            for index in (0..).map(drivers_frame::TagId) {
+                match self.lane.tag(index) {
+                    Some(view) if snapshot.tags.len() < snapshot.tags.capacity() => {
+                        snapshot.tags.push(view)
+                    }
+                    _ => break,
+                }
+            }
+            for index in 0.. {
+                match self.lane.rule(index) {
+                    Some((state, cause, _)) if snapshot.rules.len() < snapshot.rules.capacity() => {
+                        snapshot.rules.push((state, cause));
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    /// Wakes the main thread, once a turn, after everything that matters has left.
+    fn tell_main(&mut self) {
+        if std::mem::take(&mut self.told_main) {
+            notify(self.main.as_fd());
+        }
+    }
+
+    fn ended(&self) -> Option<LaneEnd> {
+        let stop_by = self.stop_by?;
+        if self.lane.all_proved_safe() {
+            return Some(LaneEnd::Safe);
+        }
+        (now() > stop_by).then_some(LaneEnd::Unconfirmed)
+    }
+
+    /// Sleeps until a socket is ready, somebody wakes the lane, or something is due.
+    fn wait(&mut self) {
+        let at = now();
+        let due = self
+            .inline
+            .iter()
+            .map(|inline| inline.until)
+            .chain(
+                self.outputs
+                    .iter()
+                    .map(|output| output.connection.idle().until),
+            )
+            .fold(self.next_tick, MonoNs::min);
+        if due <= at {
+            return;
+        }
+        // A short list when it is enough: preparing the long one takes longer than the poll.
+        const SHORT: usize = 16;
+        const LONG: usize = 1 + DEVICES_MAX + OUTPUTS_MAX;
+        if self.inline.len().saturating_add(self.outputs.len()) < SHORT {
+            self.wait_on::<SHORT>(due.since(at));
+        } else {
+            self.wait_on::<LONG>(due.since(at));
+        }
+    }
+
+    fn wait_on<const N: usize>(&mut self, patience: DurNs) {
+        let wake = Arc::clone(&self.wake);
+        let nothing = || PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::empty());
+        let mut fds: [PollFd<'_>; N] = std::array::from_fn(|_| nothing());
+        let mut slots = fds.iter_mut();
+        if let Some(slot) = slots.next() {
+            *slot = PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN);
+        }
+        let inline = self
+            .inline
+            .iter()
+            .map(|inline| (inline.driver.fd(), inline.interest));
+        let outputs = self
+            .outputs
+            .iter()
+            .map(|output| (output.connection.fd(), output.interest()));
+        for (slot, (fd, flags)) in slots.zip(inline.chain(outputs)) {
+            // Nothing of interest: not even a hang-up may end the sleep, or it would end every one.
+            if let Some(fd) = fd.filter(|_| !flags.is_empty()) {
+                *slot = PollFd::from_borrowed_fd(fd, flags);
+            }
+        }
+        let timeout = Timespec {
+            tv_sec: i64::try_from(patience.as_ns() / 1_000_000_000).unwrap_or(0),
+            tv_nsec: i64::try_from(patience.as_ns() % 1_000_000_000).unwrap_or(0),
+        };
+        // An interrupted poll is a short sleep: the next turn looks at everything that is due.
+        let _ = poll(&mut fds, Some(&timeout));
+        let mut woken = false;
+        let mut inline_ready = [false; DEVICES_MAX];
+        let mut output_ready = [false; OUTPUTS_MAX];
+        let mut results = fds.iter().map(|fd| !fd.revents().is_empty());
+        if let Some(ready) = results.next() {
+            woken = ready;
+        }
+        for (ready, result) in inline_ready
+            .iter_mut()
+            .zip(results.by_ref().take(self.inline.len()))
+        {
+            *ready = result;
+        }
+        for (ready, result) in output_ready.iter_mut().zip(results) {
+            *ready = result;
+        }
+        for (inline, ready) in self.inline.iter_mut().zip(inline_ready) {
+            inline.ready |= ready;
+        }
+        for (output, ready) in self.outputs.iter_mut().zip(output_ready) {
+            output.ready |= ready;
+        }
+        if woken {
+            let _ = rustix::io::read(self.wake.as_fd(), &mut [0_u8; 8]);
+        }
+    }
+
+    /// Evaluates every rule once without effect, so that the first real tick finds code and data in memory.
+    pub(crate) fn warm_up(&mut self) {
+        self.lane.warm_up();
+        let _ = self.lane.reset_refusal() == Some(ResetRefusal::NothingLatched);
+    }
+}
+
+fn send(messages: &mut Producer<Message>, message: Message, lost: &mut u64, told: &mut bool) {
+    *told = true;
+    if let Err(rtrb::PushError::Full(message)) = messages.push(message) {
+        *lost = lost.saturating_add(1);
+        // Only a snapshot owns memory, and the main thread asks for one at a time: this queue cannot be full for it.
+        drop(message);
+    }
+}
+
+/// Adds one to an eventfd: whoever polls it wakes. Cannot block: the counter would have to reach 2^64.
+pub(crate) fn notify(fd: BorrowedFd<'_>) {
+    let _ = rustix::io::write(fd, &1_u64.to_ne_bytes());
+}

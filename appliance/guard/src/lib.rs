@@ -1,1 +1,0 @@
-//! The protection process: wires, seals, starts, watches.

@@ -1,0 +1,96 @@
+//! What the main thread and a lane say to one another, over wait-free queues of fixed length.
+
+use appliance_lane::{Counters, Event, Latch, ResetRefusal, RuleCause, RuleState, TagView};
+use appliance_output::{FaultCause, Permit};
+use drivers_frame::MonoNs;
+use drivers_modbus::session::{LinkChange, LinkState, SessionError};
+
+use crate::stages::Stages;
+
+/// To a lane.
+pub(crate) enum Command {
+    /// Release every latch, if every cause is gone.
+    Reset,
+    /// Stop every output.
+    Trip,
+    /// Fill this in and send it back.
+    Snapshot(Box<Snapshot>),
+    /// Stop every output for good, and end when all have confirmed or time is up.
+    ShutDown,
+}
+
+/// From a lane.
+pub(crate) enum Message {
+    /// Something happened.
+    Event(Event),
+    /// A device that the lane reads itself came up or went down.
+    Link {
+        at: MonoNs,
+        device: u16,
+        change: LinkChange,
+    },
+    /// An output's write was not confirmed.
+    OutputFault {
+        at: MonoNs,
+        output: u16,
+        cause: FaultCause,
+    },
+    /// The answer to [`Command::Reset`].
+    Reset(Result<(), ResetRefusal>),
+    /// The answer to [`Command::Trip`].
+    Tripped,
+    /// The answer to [`Command::Snapshot`].
+    Snapshot(Box<Snapshot>),
+}
+
+/// State of a Modbus device that a lane reads itself.
+#[derive(Clone, Copy)]
+pub(crate) struct DeviceSnapshot {
+    pub(crate) device: u16,
+    pub(crate) link: LinkState,
+    pub(crate) counters: drivers_modbus::session::Counters,
+    pub(crate) last_error: Option<SessionError>,
+}
+
+/// State of an output.
+#[derive(Clone, Copy)]
+pub(crate) struct OutputSnapshot {
+    pub(crate) permit: Permit,
+    pub(crate) latch: Option<Latch>,
+    pub(crate) connected: bool,
+    pub(crate) confirmed: bool,
+    pub(crate) counters: appliance_output::Counters,
+}
+
+/// A lane's state at one tick. Made by the main thread with room for everything; the lane only fills it.
+pub(crate) struct Snapshot {
+    /// Whether tags and rules are wanted too: that costs the lane a few microseconds a thousand.
+    pub(crate) detail: bool,
+    pub(crate) at: MonoNs,
+    pub(crate) counters: Counters,
+    pub(crate) window_overruns: u64,
+    pub(crate) refusal: Option<ResetRefusal>,
+    pub(crate) tags: Vec<TagView>,
+    pub(crate) rules: Vec<(RuleState, RuleCause)>,
+    pub(crate) outputs: Vec<OutputSnapshot>,
+    pub(crate) devices: Vec<DeviceSnapshot>,
+    pub(crate) stages: Stages,
+}
+
+impl Snapshot {
+    /// An empty one with room for a lane of this size.
+    pub(crate) fn new(plan: &rules_bundle::LanePlan) -> Option<Box<Self>> {
+        Some(Box::new(Self {
+            detail: false,
+            at: MonoNs::ZERO,
+            counters: Counters::default(),
+            window_overruns: 0,
+            refusal: None,
+            tags: Vec::with_capacity(plan.tags.len()),
+            rules: Vec::with_capacity(plan.rules.len()),
+            outputs: Vec::with_capacity(plan.outputs.len()),
+            devices: Vec::with_capacity(plan.devices.len()),
+            stages: Stages::new()?,
+        }))
+    }
+}

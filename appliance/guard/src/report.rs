@@ -1,0 +1,279 @@
+//! From indices to names: what people, the desk and alerts read.
+
+use appliance_control::{
+    DeviceStatus, Distribution, EventBody, LaneStatus, OutputStatus, RuleStatus, TagStatus,
+};
+use appliance_lane::{EventKind, LatchCause, ResetRefusal};
+use appliance_output::Permit;
+use drivers_frame::{DeviceId, TagId};
+use rules_bundle::{LanePlan, LinkPlan};
+
+use crate::acquire::LinkStats;
+use crate::message::Snapshot;
+use crate::stages::Recorder;
+
+/// A rule's id.
+pub(crate) fn rule_name(plan: &LanePlan, rule: u16) -> String {
+    plan.rules
+        .get(usize::from(rule))
+        .map_or_else(|| format!("rule {rule}"), |rule| rule.id.clone())
+}
+
+/// An output's id.
+pub(crate) fn output_name(plan: &LanePlan, output: u16) -> String {
+    let name = plan
+        .outputs
+        .get(usize::from(output))
+        .map(|output| output.name.clone());
+    name.unwrap_or_else(|| format!("output {output}"))
+}
+
+/// A device's id.
+pub(crate) fn device_name(plan: &LanePlan, device: DeviceId) -> String {
+    let name = plan
+        .devices
+        .get(usize::from(device.0))
+        .map(|device| device.name.clone());
+    name.unwrap_or_else(|| format!("device {}", device.0))
+}
+
+/// A lane's event in names.
+pub(crate) fn event_body(plan: &LanePlan, kind: &EventKind) -> EventBody {
+    match *kind {
+        EventKind::Rule {
+            rule,
+            from,
+            to,
+            cause,
+            tag,
+            value,
+            quality,
+            quality_cause,
+        } => {
+            let tag = tag.and_then(|TagId(tag)| plan.tags.get(usize::from(tag)));
+            let level = plan
+                .rules
+                .get(usize::from(rule))
+                .map_or("danger", |rule| rule.level.as_str());
+            EventBody::Rule {
+                rule: rule_name(plan, rule),
+                level: level.to_owned(),
+                from: from.as_str().to_owned(),
+                state: to.as_str().to_owned(),
+                cause: cause.as_str().to_owned(),
+                value: (tag.is_some() && quality.is_usable()).then_some(value),
+                unit: tag.map(|tag| tag.unit.clone()),
+                quality: tag.map(|_| quality.as_str().to_owned()),
+                quality_cause: (!quality.is_usable()).then(|| quality_cause.as_str().to_owned()),
+                tag: tag.map(|tag| tag.name.clone()),
+            }
+        }
+        EventKind::Latched { output, cause } => EventBody::Latched {
+            output: output_name(plan, output),
+            cause: cause.as_str().to_owned(),
+            rule: latching_rule(plan, cause),
+        },
+        EventKind::Released { output } => EventBody::Released {
+            output: output_name(plan, output),
+        },
+        EventKind::StopConfirmed {
+            rule,
+            latency,
+            missed,
+        } => EventBody::StopConfirmed {
+            rule: rule_name(plan, rule),
+            latency_ns: latency.as_ns(),
+            missed,
+        },
+        EventKind::ResetRefused(refusal) => EventBody::ResetRefused {
+            cause: refusal_cause(plan, refusal),
+        },
+    }
+}
+
+fn latching_rule(plan: &LanePlan, cause: LatchCause) -> Option<String> {
+    match cause {
+        LatchCause::Rule { rule, .. } => Some(rule_name(plan, rule)),
+        _ => None,
+    }
+}
+
+/// What stands against a reset.
+pub(crate) fn refusal_cause(plan: &LanePlan, refusal: ResetRefusal) -> String {
+    match refusal {
+        ResetRefusal::RuleNotClear { rule } => {
+            format!("rule {} is not clear", rule_name(plan, rule))
+        }
+        ResetRefusal::OutputNotConfirmed { output } => format!(
+            "output {} has not confirmed its safe value",
+            output_name(plan, output)
+        ),
+        ResetRefusal::EngineFault => "the rule engine failed".to_owned(),
+        ResetRefusal::ShuttingDown => "the guard is shutting down".to_owned(),
+        ResetRefusal::NothingLatched => "nothing is latched".to_owned(),
+    }
+}
+
+/// What to do about it.
+pub(crate) fn refusal_help(refusal: ResetRefusal) -> &'static str {
+    match refusal {
+        ResetRefusal::RuleNotClear { .. } => {
+            "remove the cause at the machine (`tripline status` shows every rule, `tripline tags` every value), then reset again"
+        }
+        ResetRefusal::OutputNotConfirmed { .. } => {
+            "check that the output's device is on and reachable; the guard goes on trying"
+        }
+        ResetRefusal::EngineFault => {
+            "restart the guard; if it comes again, check the host's memory and report it"
+        }
+        ResetRefusal::ShuttingDown => "start the guard again",
+        ResetRefusal::NothingLatched => "there is nothing to reset",
+    }
+}
+
+/// What a lane is, apart from what it did.
+pub(crate) struct Placement {
+    pub(crate) core: Option<usize>,
+    pub(crate) scheduling: String,
+    pub(crate) wait: &'static str,
+}
+
+/// A lane's state in names.
+pub(crate) fn lane_status(
+    plan: &LanePlan,
+    placement: &Placement,
+    snapshot: &Snapshot,
+    links: &[Option<LinkStats>],
+) -> LaneStatus {
+    let counters = snapshot.counters;
+    LaneStatus {
+        name: plan.name.clone(),
+        core: placement.core,
+        scheduling: placement.scheduling.clone(),
+        wait: placement.wait.to_owned(),
+        ticks: counters.ticks,
+        samples: counters.samples,
+        out_of_order: counters.out_of_order,
+        frames_lost: counters.frames_lost,
+        evaluations: counters.evaluations,
+        comparison_faults: counters.comparison_faults,
+        window_overruns: snapshot.window_overruns,
+        devices: plan
+            .devices
+            .iter()
+            .zip(links)
+            .filter_map(|(device, link)| {
+                Some(device_status(&device.name, &device.link, link.as_ref()?))
+            })
+            .collect(),
+        rules: plan
+            .rules
+            .iter()
+            .zip(&snapshot.rules)
+            .map(|(rule, (state, cause))| RuleStatus {
+                id: rule.id.clone(),
+                level: rule.level.as_str().to_owned(),
+                state: state.as_str().to_owned(),
+                cause: cause.as_str().to_owned(),
+                message: rule.message.clone(),
+            })
+            .collect(),
+        outputs: plan
+            .outputs
+            .iter()
+            .zip(&snapshot.outputs)
+            .map(|(output, state)| OutputStatus {
+                name: output.name.clone(),
+                permit: match state.permit {
+                    Permit::Granted => "granted",
+                    Permit::Withheld => "withheld",
+                }
+                .to_owned(),
+                first_out: state.latch.map(|latch| latch.first_out.as_str().to_owned()),
+                rule: state
+                    .latch
+                    .and_then(|latch| latching_rule(plan, latch.first_out)),
+                latched_for_ns: state.latch.map(|latch| snapshot.at.since(latch.at).as_ns()),
+                connected: state.connected,
+                confirmed: state.confirmed,
+                confirmations: state.counters.confirmed,
+                failures: state.counters.failures,
+            })
+            .collect(),
+    }
+}
+
+fn device_status(name: &str, link: &LinkPlan, stats: &LinkStats) -> DeviceStatus {
+    DeviceStatus {
+        name: name.to_owned(),
+        kind: match link {
+            LinkPlan::Modbus(_) => "modbus",
+            LinkPlan::Mqtt(_) => "mqtt",
+        }
+        .to_owned(),
+        link: stats.link.to_owned(),
+        last_error: stats.last_error.clone(),
+        requests: stats.requests,
+        replies: stats.replies,
+        anomalies: stats.anomalies,
+        connects: stats.connects,
+    }
+}
+
+/// A lane's tags in names.
+pub(crate) fn tag_statuses<'a>(
+    plan: &'a LanePlan,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = TagStatus> {
+    plan.tags
+        .iter()
+        .zip(&snapshot.tags)
+        .map(|(tag, view)| TagStatus {
+            lane: plan.name.clone(),
+            name: tag.name.clone(),
+            value: view.quality.is_usable().then_some(view.value),
+            unit: tag.unit.clone(),
+            quality: view.quality.as_str().to_owned(),
+            cause: (view.cause != drivers_frame::Cause::None)
+                .then(|| view.cause.as_str().to_owned()),
+            age_ns: snapshot.at.since(view.at).as_ns(),
+        })
+}
+
+/// A histogram in figures.
+pub(crate) fn distribution(recorder: &Recorder) -> Distribution {
+    let histogram = &recorder.histogram;
+    if histogram.is_empty() {
+        return Distribution::default();
+    }
+    let at = |quantile: f64| histogram.value_at_quantile(quantile).min(recorder.max_ns);
+    Distribution {
+        count: histogram.len(),
+        min_ns: recorder.min_ns,
+        mean_ns: whole(histogram.mean()),
+        p50_ns: at(0.50),
+        p90_ns: at(0.90),
+        p99_ns: at(0.99),
+        p999_ns: at(0.999),
+        max_ns: recorder.max_ns,
+        steps: histogram
+            .iter_quantiles(5)
+            .scan(0_u64, |total, step| {
+                *total = total.saturating_add(step.count_since_last_iteration());
+                Some((
+                    step.value_iterated_to().min(recorder.max_ns),
+                    step.quantile_iterated_to(),
+                    *total,
+                ))
+            })
+            .collect(),
+    }
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "a mean of at most 10^10 ns, rounded to a whole one"
+)]
+fn whole(value: f64) -> u64 {
+    value as u64
+}

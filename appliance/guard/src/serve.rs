@@ -1,0 +1,604 @@
+//! The main thread after start: takes what lanes report, answers the control socket, goes down in order.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use appliance_control::{
+    EventBody, Latency, Reply, Request, RuleLatency, StageLatency, State, Status,
+};
+use appliance_lane::{Event, EventKind, ResetRefusal};
+use appliance_output::Permit;
+use drivers_frame::MonoNs;
+use rt_config::clock::{monotonic_ns, wall_ns};
+use rt_config::{host, seal};
+use rtrb::{Consumer, Producer};
+use rules_bundle::{Bundle, LanePlan};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::acquire::{LinkStats, modbus_stats};
+use crate::control::{Connection, EventLog, Listener};
+use crate::exit::Exit;
+use crate::lane_thread::{LaneEnd, notify};
+use crate::message::{Command, Message, Snapshot};
+use crate::report::{self, Placement};
+use crate::rescue;
+use crate::stages::{Recorder, Stage, Stages};
+use crate::start::News;
+
+/// The words that every page with a latency shows.
+const NOTICE: &str = "machine protection and supervisory stop, not a certified safety component";
+
+/// How long a lane may take to answer. It answers within its timer period; this bounds a hang.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A running lane, seen from the main thread.
+pub(crate) struct LaneHandle {
+    pub(crate) thread: Option<JoinHandle<Option<LaneEnd>>>,
+    pub(crate) feeds: Vec<JoinHandle<()>>,
+    pub(crate) commands: Producer<Command>,
+    pub(crate) messages: Consumer<Message>,
+    pub(crate) wake: Arc<OwnedFd>,
+    pub(crate) placement: Placement,
+    /// Per device; `None` for one that the lane reads itself, or that has only outputs.
+    pub(crate) stats: Vec<Option<Arc<Mutex<LinkStats>>>>,
+    /// Addresses of the outputs.
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) spare: Option<Box<Snapshot>>,
+}
+
+/// What start hands over.
+pub(crate) struct Parts {
+    pub(crate) bundle: Bundle,
+    pub(crate) listener: Listener,
+    pub(crate) signals: UnixStream,
+    pub(crate) degraded: Vec<String>,
+    pub(crate) lanes: Vec<LaneHandle>,
+    pub(crate) news: News,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) wake: Arc<OwnedFd>,
+    pub(crate) no_deep_idle: Option<host::NoDeepIdle>,
+}
+
+/// What a lane answered to a command.
+#[derive(Default)]
+struct Answers {
+    snapshot: Option<Box<Snapshot>>,
+    reset: Option<Result<(), ResetRefusal>>,
+    tripped: bool,
+}
+
+/// What is added up of a lane.
+struct Totals {
+    stages: Stages,
+    rules: BTreeMap<u16, (Recorder, u64)>,
+    events_lost: u64,
+}
+
+/// The guard, running.
+pub(crate) struct Guard {
+    plan: rules_bundle::Plan,
+    hash: String,
+    parts: Running,
+    clients: Vec<Connection>,
+    log: EventLog,
+    answers: Vec<Answers>,
+    totals: Vec<Totals>,
+    started: u64,
+    stopping: bool,
+}
+
+struct Running {
+    listener: Listener,
+    signals: UnixStream,
+    degraded: Vec<String>,
+    lanes: Vec<LaneHandle>,
+    news: News,
+    stop: Arc<AtomicBool>,
+    wake: Arc<OwnedFd>,
+    _no_deep_idle: Option<host::NoDeepIdle>,
+}
+
+impl Guard {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let lanes = parts.lanes.len();
+        Self {
+            plan: parts.bundle.plan,
+            hash: parts.bundle.hash.to_string(),
+            parts: Running {
+                listener: parts.listener,
+                signals: parts.signals,
+                degraded: parts.degraded,
+                lanes: parts.lanes,
+                news: parts.news,
+                stop: parts.stop,
+                wake: parts.wake,
+                _no_deep_idle: parts.no_deep_idle,
+            },
+            clients: Vec::new(),
+            log: EventLog::default(),
+            answers: std::iter::repeat_with(Answers::default)
+                .take(lanes)
+                .collect(),
+            totals: (0..lanes)
+                .filter_map(|_| {
+                    Some(Totals {
+                        stages: Stages::new()?,
+                        rules: BTreeMap::new(),
+                        events_lost: 0,
+                    })
+                })
+                .collect(),
+            started: monotonic_ns(),
+            stopping: false,
+        }
+    }
+
+    /// Serves until asked to stop or a lane dies.
+    pub(crate) fn serve(mut self) -> Exit {
+        loop {
+            self.wait();
+            self.take_reports();
+            if let Some(dead) = self.dead_lane() {
+                return self.lane_died(dead);
+            }
+            if self.asked_to_stop() {
+                return self.go_down();
+            }
+            self.serve_clients();
+            self.publish();
+        }
+    }
+
+    fn wait(&mut self) {
+        let mut fds = vec![
+            PollFd::new(&self.parts.wake, PollFlags::IN),
+            PollFd::new(&self.parts.signals, PollFlags::IN),
+            PollFd::new(self.parts.listener.socket(), PollFlags::IN),
+        ];
+        for client in &self.clients {
+            let mut flags = PollFlags::IN;
+            flags.set(PollFlags::OUT, client.wants_write());
+            fds.push(PollFd::new(client.stream(), flags));
+        }
+        // An interrupted poll is a wake-up like any other.
+        let _ = poll(&mut fds, None);
+        self.clear_wake();
+    }
+
+    fn clear_wake(&self) {
+        let _ = rustix::io::read(self.parts.wake.as_fd(), &mut [0_u8; 8]);
+    }
+
+    fn take_reports(&mut self) {
+        for index in 0..self.parts.lanes.len() {
+            while let Some(message) = self
+                .parts
+                .lanes
+                .get_mut(index)
+                .and_then(|lane| lane.messages.pop().ok())
+            {
+                self.take(index, message);
+            }
+        }
+        while let Ok(news) = self.parts.news.try_recv() {
+            if let Some(plan) = self.plan.lanes.get(news.lane) {
+                let body = EventBody::Link {
+                    device: report::device_name(plan, drivers_frame::DeviceId(news.device)),
+                    up: news.up,
+                    cause: news.cause,
+                };
+                note(&mut self.log, plan, news.at, body);
+            }
+        }
+    }
+
+    fn take(&mut self, index: usize, message: Message) {
+        let (Some(plan), Some(answers), Some(totals)) = (
+            self.plan.lanes.get(index),
+            self.answers.get_mut(index),
+            self.totals.get_mut(index),
+        ) else {
+            return;
+        };
+        match message {
+            Message::Event(Event { at, kind }) => {
+                if let EventKind::StopConfirmed {
+                    rule,
+                    latency,
+                    missed,
+                } = kind
+                    && let Some(fresh) = Recorder::new()
+                {
+                    let (recorder, misses) = totals.rules.entry(rule).or_insert((fresh, 0));
+                    recorder.record(latency);
+                    *misses = misses.saturating_add(u64::from(missed));
+                }
+                note(&mut self.log, plan, at, report::event_body(plan, &kind));
+            }
+            Message::Link { at, device, change } => {
+                let body = EventBody::Link {
+                    device: report::device_name(plan, drivers_frame::DeviceId(device)),
+                    up: change.up,
+                    cause: change.cause.map(|cause| cause.to_string()),
+                };
+                note(&mut self.log, plan, at, body);
+            }
+            Message::OutputFault { at, output, cause } => {
+                let body = EventBody::OutputFault {
+                    output: report::output_name(plan, output),
+                    cause: cause.as_str().to_owned(),
+                };
+                note(&mut self.log, plan, at, body);
+            }
+            Message::Reset(result) => answers.reset = Some(result),
+            Message::Tripped => answers.tripped = true,
+            Message::Snapshot(mut snapshot) => {
+                totals.stages.absorb(&mut snapshot.stages);
+                totals.events_lost = snapshot.counters.events_lost;
+                answers.snapshot = Some(snapshot);
+            }
+        }
+    }
+
+    /// Sends a command to every lane and waits until `done` says of each that it answered.
+    fn ask(
+        &mut self,
+        make: impl Fn(&mut LaneHandle) -> Option<Command>,
+        done: impl Fn(&Answers) -> bool,
+    ) -> Result<(), String> {
+        for lane in &mut self.parts.lanes {
+            let command = make(lane).ok_or("a lane is busy with an earlier question; ask again")?;
+            lane.commands
+                .push(command)
+                .map_err(|_| "a lane does not take commands")?;
+            notify(lane.wake.as_fd());
+        }
+        let until = Instant::now().checked_add(ANSWER_PATIENCE);
+        while !self.answers.iter().all(&done) {
+            if until.is_none_or(|until| Instant::now() >= until) {
+                return Err("a lane did not answer in time; its watchdogs decide now".to_owned());
+            }
+            let patience = Timespec {
+                tv_sec: 0,
+                tv_nsec: 10_000_000,
+            };
+            let _ = poll(
+                &mut [PollFd::new(&self.parts.wake, PollFlags::IN)],
+                Some(&patience),
+            );
+            self.clear_wake();
+            self.take_reports();
+        }
+        Ok(())
+    }
+
+    /// A snapshot of every lane; given back by [`Guard::give_back`].
+    fn snapshots(&mut self, detail: bool) -> Result<(), String> {
+        self.ask(
+            |lane| {
+                let mut spare = lane.spare.take()?;
+                spare.detail = detail;
+                Some(Command::Snapshot(spare))
+            },
+            |answers| answers.snapshot.is_some(),
+        )
+    }
+
+    fn give_back(&mut self) {
+        for (lane, answers) in self.parts.lanes.iter_mut().zip(&mut self.answers) {
+            if let Some(snapshot) = answers.snapshot.take() {
+                lane.spare = Some(snapshot);
+            }
+        }
+    }
+
+    fn asked_to_stop(&mut self) -> bool {
+        matches!(self.parts.signals.read(&mut [0_u8; 16]), Ok(count) if count > 0)
+    }
+
+    fn dead_lane(&self) -> Option<usize> {
+        self.parts
+            .lanes
+            .iter()
+            .position(|lane| lane.thread.as_ref().is_none_or(JoinHandle::is_finished))
+    }
+
+    /// Stops every output over fresh connections: a lane that is gone cannot, and the others go down with it.
+    fn lane_died(mut self, dead: usize) -> Exit {
+        let name = self
+            .plan
+            .lanes
+            .get(dead)
+            .map_or("?", |plan| plan.name.as_str());
+        eprintln!(
+            "tripline-guard: lane {name} died; its outputs are stopped from here, the guard ends"
+        );
+        if let (Some(plan), Some(lane)) = (self.plan.lanes.get(dead), self.parts.lanes.get(dead)) {
+            for (output, address) in plan.outputs.iter().zip(&lane.addresses) {
+                if !rescue::stop(output, *address) {
+                    eprintln!(
+                        "tripline-guard: output {} did not confirm; its device's watchdog decides",
+                        output.name
+                    );
+                }
+            }
+        }
+        self.stop_lanes();
+        Exit::LaneDied
+    }
+
+    /// Stops every output, waits for the confirmations, ends.
+    fn go_down(mut self) -> Exit {
+        self.stopping = true;
+        let ends = self.stop_lanes();
+        self.take_reports();
+        self.publish();
+        if ends.iter().all(|end| *end == Some(LaneEnd::Safe)) {
+            Exit::Safe
+        } else {
+            eprintln!(
+                "tripline-guard: at least one stop was not confirmed; its device's watchdog decides"
+            );
+            Exit::Unconfirmed
+        }
+    }
+
+    fn stop_lanes(&mut self) -> Vec<Option<LaneEnd>> {
+        self.parts.stop.store(true, Ordering::Release);
+        for lane in &mut self.parts.lanes {
+            let _ = lane.commands.push(Command::ShutDown);
+            notify(lane.wake.as_fd());
+        }
+        let mut ends = Vec::new();
+        for lane in &mut self.parts.lanes {
+            ends.push(
+                lane.thread
+                    .take()
+                    .and_then(|thread| thread.join().ok())
+                    .flatten(),
+            );
+            for feed in lane.feeds.drain(..) {
+                let _ = feed.join();
+            }
+        }
+        ends
+    }
+
+    fn serve_clients(&mut self) {
+        while let Ok((stream, _)) = self.parts.listener.socket().accept() {
+            self.clients
+                .extend(Connection::accept(stream, self.clients.len()));
+        }
+        let mut clients = std::mem::take(&mut self.clients);
+        for client in &mut clients {
+            client.flush();
+            for request in client.read() {
+                match request {
+                    Ok(Request::Events { after }) => {
+                        client.reply(&Reply::Events {
+                            newest: self.log.newest(),
+                            lost: self.log.lost_after(after),
+                        });
+                        client.events_after = Some(after);
+                    }
+                    Ok(request) => {
+                        let reply = self.answer(&request);
+                        client.reply(&reply);
+                    }
+                    Err(cause) => client.reply(&Reply::Error { cause }),
+                }
+            }
+        }
+        clients.retain(|client| !client.is_closed() || client.wants_write());
+        clients.retain(|client| !client.is_closed());
+        self.clients = clients;
+    }
+
+    /// Sends new events to whoever asked for them.
+    fn publish(&mut self) {
+        for client in &mut self.clients {
+            if let Some(after) = client.events_after {
+                for event in self.log.after(after) {
+                    client.send_event(event);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &Request) -> Reply {
+        let reply = match request {
+            Request::Status {} => self
+                .snapshots(true)
+                .map(|()| Reply::Status(Box::new(self.status()))),
+            Request::Tags {} => self.snapshots(true).map(|()| Reply::Tags {
+                tags: self
+                    .lanes()
+                    .flat_map(|(plan, _, snapshot, _)| report::tag_statuses(plan, snapshot))
+                    .collect(),
+            }),
+            Request::Latency {} => self
+                .snapshots(false)
+                .map(|()| Reply::Latency(Box::new(self.latency()))),
+            Request::Reset {} => self.reset(),
+            Request::Trip { reason } => self.trip(reason),
+            Request::Events { .. } => {
+                Err("events are asked for by a connection of their own".to_owned())
+            }
+        };
+        self.give_back();
+        reply.unwrap_or_else(|cause| Reply::Error { cause })
+    }
+
+    /// All lanes or none: first everything that stands against it, then the release.
+    fn reset(&mut self) -> Result<Reply, String> {
+        self.snapshots(false)?;
+        let refusals: Vec<_> = self
+            .lanes()
+            .filter_map(|(plan, _, snapshot, _)| {
+                snapshot
+                    .refusal
+                    .map(|refusal| (report::refusal_cause(plan, refusal), refusal))
+            })
+            .collect();
+        let lanes = self.parts.lanes.len();
+        let standing = refusals
+            .iter()
+            .find(|(_, refusal)| *refusal != ResetRefusal::NothingLatched);
+        let nothing = (refusals.len() == lanes)
+            .then(|| refusals.first())
+            .flatten();
+        if let Some((cause, refusal)) = standing.or(nothing) {
+            return Ok(Reply::Refused {
+                cause: cause.clone(),
+                help: report::refusal_help(*refusal).to_owned(),
+            });
+        }
+        self.give_back();
+        for answers in &mut self.answers {
+            answers.reset = None;
+        }
+        self.ask(|_| Some(Command::Reset), |answers| answers.reset.is_some())?;
+        let refused = self
+            .answers
+            .iter()
+            .zip(&self.plan.lanes)
+            .find_map(|(answers, plan)| match answers.reset {
+                Some(Err(refusal)) if refusal != ResetRefusal::NothingLatched => {
+                    Some((report::refusal_cause(plan, refusal), refusal))
+                }
+                _ => None,
+            });
+        Ok(match refused {
+            Some((cause, refusal)) => Reply::Refused {
+                cause,
+                help: report::refusal_help(refusal).to_owned(),
+            },
+            None => Reply::Done {},
+        })
+    }
+
+    fn trip(&mut self, reason: &str) -> Result<Reply, String> {
+        for answers in &mut self.answers {
+            answers.tripped = false;
+        }
+        self.ask(|_| Some(Command::Trip), |answers| answers.tripped)?;
+        eprintln!("tripline-guard: stop requested: {}", reason.escape_debug());
+        Ok(Reply::Done {})
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = (&LanePlan, &LaneHandle, &Snapshot, &Totals)> {
+        self.plan
+            .lanes
+            .iter()
+            .zip(&self.parts.lanes)
+            .zip(&self.answers)
+            .zip(&self.totals)
+            .filter_map(|(((plan, lane), answers), totals)| {
+                Some((plan, lane, answers.snapshot.as_deref()?, totals))
+            })
+    }
+
+    fn status(&self) -> Status {
+        let armed = self.lanes().all(|(_, _, snapshot, _)| {
+            snapshot
+                .outputs
+                .iter()
+                .all(|output| output.permit == Permit::Granted && output.latch.is_none())
+        });
+        let refusal = self
+            .lanes()
+            .filter_map(|(plan, _, snapshot, _)| Some((plan, snapshot.refusal?)))
+            .find(|(_, refusal)| *refusal != ResetRefusal::NothingLatched);
+        Status {
+            state: match (self.stopping, armed) {
+                (true, _) => State::Stopping,
+                (false, true) => State::Armed,
+                (false, false) => State::Tripped,
+            },
+            reset_refusal: refusal.map(|(plan, refusal)| report::refusal_cause(plan, refusal)),
+            degraded: self.parts.degraded.clone(),
+            pack: self.plan.name.clone(),
+            version: self.plan.version.clone(),
+            bundle: self.hash.clone(),
+            pid: std::process::id(),
+            uptime_ns: monotonic_ns().saturating_sub(self.started),
+            resident_bytes: host::resident_bytes(),
+            lane_allocations: seal::broken_seals(),
+            events: self.log.newest(),
+            events_lost: self.totals.iter().map(|totals| totals.events_lost).sum(),
+            lanes: self
+                .lanes()
+                .map(|(plan, lane, snapshot, _)| {
+                    report::lane_status(plan, &lane.placement, snapshot, &links(lane, snapshot))
+                })
+                .collect(),
+        }
+    }
+
+    fn latency(&self) -> Latency {
+        let mut latency = Latency {
+            notice: NOTICE.to_owned(),
+            stages: Vec::new(),
+            rules: Vec::new(),
+        };
+        for (plan, totals) in self.plan.lanes.iter().zip(&self.totals) {
+            for stage in Stage::ALL {
+                latency.stages.push(StageLatency {
+                    lane: plan.name.clone(),
+                    stage: stage.as_str().to_owned(),
+                    distribution: report::distribution(totals.stages.get(stage)),
+                });
+            }
+            for (index, (recorder, missed)) in &totals.rules {
+                if let Some(rule) = plan.rules.get(usize::from(*index)) {
+                    latency.rules.push(RuleLatency {
+                        lane: plan.name.clone(),
+                        rule: rule.id.clone(),
+                        deadline_ns: rule.deadline.map(drivers_frame::DurNs::as_ns),
+                        on_delay_ns: rule.on_delay.as_ns(),
+                        missed: *missed,
+                        distribution: report::distribution(recorder),
+                    });
+                }
+            }
+        }
+        latency
+    }
+}
+
+/// What is known of each of a lane's devices.
+fn links(lane: &LaneHandle, snapshot: &Snapshot) -> Vec<Option<LinkStats>> {
+    let inline = |device: usize| {
+        let state = snapshot
+            .devices
+            .iter()
+            .find(|state| usize::from(state.device) == device)?;
+        Some(modbus_stats(state.link, state.counters, state.last_error))
+    };
+    lane.stats
+        .iter()
+        .enumerate()
+        .map(|(device, stats)| match stats {
+            Some(stats) => stats.lock().ok().map(|stats| stats.clone()),
+            None => inline(device),
+        })
+        .collect()
+}
+
+fn note(log: &mut EventLog, plan: &LanePlan, at: MonoNs, body: EventBody) {
+    // The wall time of the event, not of this line: both clocks are read now, the difference is what passed since.
+    let passed = monotonic_ns().saturating_sub(at.as_ns());
+    log.push(
+        at.as_ns(),
+        wall_ns().saturating_sub(passed),
+        &plan.name,
+        body,
+    );
+}

@@ -1,0 +1,498 @@
+//! From a bundle's bytes to running lanes. Everything that can be refused is refused here, before an output is touched.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use appliance_lane::Lane;
+use appliance_lane::queue::{FrameConsumer, frame_queue};
+use appliance_output::OutputConnection;
+use appliance_sandbox::{Engine, NativeCode, RuleModule};
+use drivers_frame::{DeviceId, MonoNs};
+use drivers_modbus::session::Session;
+use drivers_modbus::transport::Driver;
+use rt_config::cpu::Cores;
+use rt_config::{clock, cpu, host, limits, seal};
+use rtrb::{Consumer, Producer, RingBuffer};
+use rules_bundle::{Acquire, Bundle, LaneCode, LanePlan, LinkPlan, Wait};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::acquire::{Acquisition, Feed, LinkNews, LinkStats, Source};
+use crate::args::Args;
+use crate::control::Listener;
+use crate::exit::Exit;
+use crate::lane_thread::{Driven, Inline, LaneEnd, Runner, notify};
+use crate::message::{Command, Message, Snapshot};
+use crate::report::Placement;
+use crate::serve::{Guard, LaneHandle};
+use crate::stages::Stages;
+use crate::wiring;
+
+/// Stack of an acquisition thread.
+const ACQUISITION_STACK_BYTES: usize = 256 * 1024;
+
+type Refused = (Exit, String);
+
+/// Starts everything. On success every lane runs and every output is being driven to its safe value.
+pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
+    let bundle = read_bundle(&args.bundle)?;
+    let listener =
+        Listener::open(&args.socket).map_err(|error| (Exit::Socket, error.to_string()))?;
+    let mut degraded = Vec::new();
+    if let Err(error) = host::lock_memory() {
+        degraded.push(format!(
+            "memory is not locked ({error}): a page fault may delay a stop. Grant CAP_IPC_LOCK"
+        ));
+    }
+    let no_deep_idle = match host::NoDeepIdle::hold() {
+        Ok(held) => Some(held),
+        Err(error) => {
+            degraded.push(format!("deep idle states are not held off (/dev/cpu_dma_latency: {error}): an exchange may take three times as long"));
+            None
+        }
+    };
+    let signals =
+        signals().map_err(|error| (Exit::Usage, format!("signals cannot be handled: {error}")))?;
+    let cores = Cores::read();
+    let lane_cores: Vec<Option<usize>> = bundle
+        .plan
+        .lanes
+        .iter()
+        .enumerate()
+        .map(|(index, lane)| lane.cpu.map(usize::from).or_else(|| cores.choose(index)))
+        .collect();
+    let taken: Vec<usize> = lane_cores.iter().copied().flatten().collect();
+    if let Err(error) = cpu::stay_off(&taken) {
+        degraded.push(format!(
+            "the other threads share the lanes' cores ({error})"
+        ));
+    }
+    let wake_main = Arc::new(wake_up().map_err(|error| (Exit::Usage, error))?);
+    let (news, news_from) = channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let engine = Engine::new().map_err(|error| (Exit::Bundle, error.to_string()))?;
+    let shared = Shared {
+        engine: &engine,
+        cores: &cores,
+        main: &wake_main,
+        news: &news,
+        stop: &stop,
+    };
+    // Every lane is prepared before the first one runs: a bundle runs whole or not at all.
+    let mut prepared = Vec::with_capacity(bundle.plan.lanes.len());
+    for (index, ((plan, code), core)) in bundle
+        .plan
+        .lanes
+        .iter()
+        .zip(&bundle.lanes)
+        .zip(lane_cores)
+        .enumerate()
+    {
+        prepared.push(prepare(index, plan, code, core, &shared)?);
+    }
+    let mut lanes = Vec::with_capacity(prepared.len());
+    for lane in prepared {
+        lanes.push(lane.launch(&engine, &mut degraded)?);
+    }
+    for problem in &degraded {
+        eprintln!("tripline-guard: degraded: {problem}");
+    }
+    Ok(Guard::new(crate::serve::Parts {
+        bundle,
+        listener,
+        signals,
+        degraded,
+        lanes,
+        news: news_from,
+        stop,
+        wake: wake_main,
+        no_deep_idle,
+    }))
+}
+
+struct Shared<'a> {
+    engine: &'a Engine,
+    cores: &'a Cores,
+    main: &'a Arc<OwnedFd>,
+    news: &'a Sender<LinkNews>,
+    stop: &'a Arc<AtomicBool>,
+}
+
+/// Reads the file once; what was verified is what runs (H-67).
+fn read_bundle(path: &Path) -> Result<Bundle, Refused> {
+    let refuse = |cause: String| (Exit::Bundle, format!("{}: {cause}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(refuse("not a regular file".to_owned()));
+    }
+    // A bundle holds machine code: whoever may change it may run code as this user.
+    if metadata.mode() & 0o002 != 0 {
+        return Err(refuse(
+            "anybody may write to it, and it holds machine code. Take that right away: chmod o-w"
+                .to_owned(),
+        ));
+    }
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limits::BUNDLE_BYTES_MAX)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|error| refuse(error.to_string()))?;
+    rules_bundle::open(&bytes).map_err(|error| refuse(error.to_string()))
+}
+
+/// SIGTERM and SIGINT as something to poll.
+fn signals() -> std::io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    Ok(read)
+}
+
+fn wake_up() -> Result<OwnedFd, String> {
+    eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+        .map_err(|error| format!("no eventfd: {error}"))
+}
+
+/// A lane that is ready to run.
+struct Prepared {
+    runner: Runner,
+    feeds: Vec<Acquisition>,
+    core: Option<usize>,
+    priority: u8,
+    isolated: bool,
+    commands: Producer<Command>,
+    messages: Consumer<Message>,
+    stats: Vec<Option<Arc<Mutex<LinkStats>>>>,
+    addresses: Vec<SocketAddr>,
+    spare: Box<Snapshot>,
+    name: String,
+}
+
+fn prepare(
+    index: usize,
+    plan: &LanePlan,
+    code: &LaneCode,
+    core: Option<usize>,
+    shared: &Shared<'_>,
+) -> Result<Prepared, Refused> {
+    let refuse = |cause: String| (Exit::Bundle, format!("lane {}: {cause}", plan.name));
+    let isolated = core.is_some_and(|core| shared.cores.isolated.contains(&core));
+    let spin = match plan.wait {
+        Wait::Spin => true,
+        Wait::Park => false,
+        Wait::Auto => isolated,
+    };
+    #[expect(
+        unsafe_code,
+        reason = "the guard executes the bundle it was given: this is where it vouches for it"
+    )]
+    // SAFETY: these bytes come from a bundle whose content hash was verified over them in memory by
+    // `rules_bundle::open`, from a file that only trusted users may write (`read_bundle`).
+    let native = unsafe { NativeCode::vouch(&code.native) };
+    let slots = usize::try_from(plan.slots()).unwrap_or(usize::MAX);
+    let module = RuleModule::load(shared.engine, &native, plan.rules.len(), slots)
+        .map_err(|error| refuse(error.to_string()))?;
+    let lane = Lane::new(plan, module, MonoNs::from_ns(clock::monotonic_ns()))
+        .map_err(|error| refuse(error.to_string()))?;
+    let wake = Arc::new(wake_up().map_err(refuse)?);
+    let sources = sources(index, plan, shared, &wake)?;
+    let mut outputs = Vec::with_capacity(plan.outputs.len());
+    let mut addresses = Vec::with_capacity(plan.outputs.len());
+    for output in &plan.outputs {
+        let address = wiring::resolve(
+            &format!("output {}", output.name),
+            &output.host,
+            output.port,
+        )
+        .map_err(|error| (Exit::Resolve, error.to_string()))?;
+        outputs.push(Driven::new(OutputConnection::new(output, address)));
+        addresses.push(address);
+    }
+    let (commands, commands_from) = RingBuffer::new(limits::LANE_COMMANDS);
+    let (messages_to, messages) = RingBuffer::new(limits::LANE_EVENTS);
+    let no_histogram = || refuse("no memory for histograms".to_owned());
+    Ok(Prepared {
+        runner: Runner {
+            lane,
+            inline: sources.inline,
+            queues: sources.queues,
+            outputs,
+            commands: commands_from,
+            messages: messages_to,
+            wake,
+            main: Arc::clone(shared.main),
+            stages: Stages::new().ok_or_else(no_histogram)?,
+            timer_period: plan.timer_period,
+            spin,
+            next_tick: MonoNs::ZERO,
+            stop_by: None,
+            messages_lost: 0,
+            told_main: false,
+        },
+        feeds: sources.threads,
+        core,
+        priority: plan.priority,
+        isolated,
+        commands,
+        messages,
+        stats: sources.stats,
+        addresses,
+        spare: Snapshot::new(plan).ok_or_else(no_histogram)?,
+        name: plan.name.clone(),
+    })
+}
+
+/// A lane's inputs, sorted by who reads them.
+struct Sources {
+    inline: Vec<Inline>,
+    threads: Vec<Acquisition>,
+    queues: Vec<(DeviceId, FrameConsumer)>,
+    stats: Vec<Option<Arc<Mutex<LinkStats>>>>,
+}
+
+fn sources(
+    index: usize,
+    plan: &LanePlan,
+    shared: &Shared<'_>,
+    wake: &Arc<OwnedFd>,
+) -> Result<Sources, Refused> {
+    let mut sources = Sources {
+        inline: Vec::new(),
+        threads: Vec::new(),
+        queues: Vec::new(),
+        stats: Vec::new(),
+    };
+    let acquisition = |feeds| Acquisition {
+        lane: index,
+        feeds,
+        wake: Arc::clone(wake),
+        stop: Arc::clone(shared.stop),
+        news: shared.news.clone(),
+        main: Arc::clone(shared.main),
+    };
+    let mut modbus_feeds = Vec::new();
+    for (number, device) in (0_u16..).zip(&plan.devices) {
+        let id = DeviceId(number);
+        let wired = |error: wiring::WiringError| (Exit::Resolve, error.to_string());
+        let refuse = |cause: String| (Exit::Bundle, format!("device {}: {cause}", device.name));
+        let tags = plan.tags.iter().filter(|tag| tag.device == id).count();
+        // Eight frames of everything the device has; a queue that small fits in a cache.
+        let samples = tags
+            .saturating_mul(8)
+            .clamp(64, limits::QUEUE_SAMPLES.max(tags));
+        let stats = Arc::new(Mutex::new(LinkStats {
+            link: "connecting",
+            ..LinkStats::default()
+        }));
+        let (producer, consumer) = frame_queue(samples);
+        let source = match &device.link {
+            LinkPlan::Modbus(modbus) => {
+                let Some(config) = wiring::modbus(id, &device.name, modbus).map_err(wired)? else {
+                    sources.stats.push(None);
+                    continue;
+                };
+                // The seed spreads the reconnects of devices that fell together.
+                let seed = clock::monotonic_ns().wrapping_add(u64::from(number));
+                let driver = Driver::new(
+                    Session::new(config, seed).map_err(|error| refuse(error.to_string()))?,
+                );
+                if plan.acquire == Acquire::Inline {
+                    sources.inline.push(Inline::new(id, driver, producer));
+                    sources.queues.push((id, consumer));
+                    sources.stats.push(None);
+                    continue;
+                }
+                Source::Modbus(Box::new(driver))
+            }
+            LinkPlan::Mqtt(mqtt) => {
+                let config = wiring::mqtt(id, &device.name, mqtt).map_err(wired)?;
+                Source::Mqtt(Box::new(
+                    drivers_mqtt::Driver::new(&config)
+                        .map_err(|error| refuse(error.to_string()))?,
+                ))
+            }
+        };
+        sources.queues.push((id, consumer));
+        sources.stats.push(Some(Arc::clone(&stats)));
+        let feed = Feed {
+            device: number,
+            source,
+            queue: producer,
+            stats,
+        };
+        match feed.source {
+            // A broker whose name service hangs must not delay another source: a thread each.
+            Source::Mqtt(_) => sources.threads.push(acquisition(vec![feed])),
+            Source::Modbus(_) => modbus_feeds.push(feed),
+        }
+    }
+    if !modbus_feeds.is_empty() {
+        sources.threads.push(acquisition(modbus_feeds));
+    }
+    Ok(sources)
+}
+
+impl Prepared {
+    /// Starts the lane's thread and its acquisition threads; returns when the lane is sealed.
+    fn launch(
+        mut self,
+        engine: &Engine,
+        degraded: &mut Vec<String>,
+    ) -> Result<LaneHandle, Refused> {
+        let spawned = |error: std::io::Error| (Exit::Usage, format!("no thread: {error}"));
+        let wake = Arc::clone(&self.runner.wake);
+        let (report, placed) = channel();
+        let engine = engine.clone();
+        let settings = ThreadSettings {
+            name: self.name.clone(),
+            core: self.core,
+            priority: self.priority,
+            isolated: self.isolated,
+            spin: self.runner.spin,
+        };
+        let acquisition_settings = ThreadSettings {
+            core: None,
+            // Below the lane: a frame that arrives is acted upon before the next one is read.
+            priority: settings.priority.saturating_sub(1),
+            spin: false,
+            ..settings.clone()
+        };
+        let mut feeds = Vec::new();
+        for feed in self.feeds.drain(..) {
+            let settings = acquisition_settings.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("acquire-{}", self.name))
+                .stack_size(ACQUISITION_STACK_BYTES)
+                .spawn(move || {
+                    let _ = settings.apply();
+                    feed.run();
+                })
+                .map_err(spawned)?;
+            feeds.push(thread);
+        }
+        let runner = self.runner;
+        let main = Arc::clone(&runner.main);
+        let thread: JoinHandle<Option<LaneEnd>> = std::thread::Builder::new()
+            .name(format!("lane-{}", self.name))
+            .stack_size(limits::LANE_STACK_BYTES)
+            .spawn(move || {
+                let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    run(runner, &engine, &settings, &report)
+                }));
+                seal::unseal();
+                notify(std::os::fd::AsFd::as_fd(&*main));
+                end.ok()
+            })
+            .map_err(spawned)?;
+        let (placement, problems) = placed.recv().map_err(|_| {
+            (
+                Exit::LaneDied,
+                format!("lane {} died while it started", self.name),
+            )
+        })?;
+        degraded.extend(problems);
+        Ok(LaneHandle {
+            thread: Some(thread),
+            feeds,
+            commands: self.commands,
+            messages: self.messages,
+            wake,
+            placement,
+            stats: self.stats,
+            addresses: self.addresses,
+            spare: Some(self.spare),
+        })
+    }
+}
+
+fn run(
+    mut runner: Runner,
+    engine: &Engine,
+    settings: &ThreadSettings,
+    report: &Sender<(Placement, Vec<String>)>,
+) -> LaneEnd {
+    let placed = settings.apply();
+    engine.prepare_thread();
+    host::prefault_stack();
+    runner.warm_up();
+    let _ = report.send(placed);
+    seal::seal();
+    runner.run()
+}
+
+/// How a thread is placed.
+#[derive(Clone)]
+struct ThreadSettings {
+    name: String,
+    core: Option<usize>,
+    priority: u8,
+    isolated: bool,
+    spin: bool,
+}
+
+impl ThreadSettings {
+    /// Applies them to the calling thread; says what was granted and what was not.
+    fn apply(&self) -> (Placement, Vec<String>) {
+        let mut problems = Vec::new();
+        let mut core = self.core;
+        if let Some(wanted) = self.core
+            && let Err(error) = cpu::pin_to(wanted)
+        {
+            problems.push(format!(
+                "lane {}: not pinned to core {wanted} ({error})",
+                self.name
+            ));
+            core = None;
+        }
+        if let Err(error) = host::set_timer_slack() {
+            problems.push(format!("lane {}: timer slack not set ({error})", self.name));
+        }
+        let scheduling = if self.priority == 0 {
+            "ordinary".to_owned()
+        } else if self.spin && !self.isolated {
+            // A spinning FIFO thread is throttled for 50 ms each second and starves whatever shares its core.
+            problems.push(format!(
+                "lane {}: spins on a core that is not isolated, so it keeps the ordinary scheduler. Isolate the core (isolcpus=) or use `wait: park`",
+                self.name
+            ));
+            let _ = host::set_ordinary();
+            "ordinary".to_owned()
+        } else {
+            match host::set_fifo(self.priority) {
+                Ok(()) => format!("fifo {}", self.priority),
+                Err(error) => {
+                    problems.push(format!(
+                        "lane {}: no real-time priority ({error}): other programs may delay a stop. Grant CAP_SYS_NICE",
+                        self.name
+                    ));
+                    let _ = host::set_ordinary();
+                    "ordinary".to_owned()
+                }
+            }
+        };
+        let wait = if self.spin { "spin" } else { "park" };
+        (
+            Placement {
+                core,
+                scheduling,
+                wait,
+            },
+            problems,
+        )
+    }
+}
+
+/// News of links that acquisition threads read.
+pub(crate) type News = Receiver<LinkNews>;
