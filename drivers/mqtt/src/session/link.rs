@@ -162,7 +162,7 @@ impl Link {
     /// TCP, and TLS if configured, have come about: CONNECT is queued.
     ///
     /// # Errors
-    /// [`LinkError::WriteStalled`] when CONNECT does not fit the output, which [`Link::new`] has excluded.
+    /// [`LinkError::WriteStalled`] when CONNECT does not fit the output, which making the link has excluded.
     pub fn established(&mut self, now: MonoNs) -> Result<(), LinkError> {
         self.output.clear();
         self.write_since = None;
