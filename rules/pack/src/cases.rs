@@ -280,7 +280,7 @@ mod tests {
             .collect();
         assert_eq!(
             codes,
-            [30, 15, 14, 30, 10, 11],
+            [30, 15, 14, 30, 10],
             "{}",
             crate::render(&findings, source, false)
         );

@@ -125,6 +125,7 @@ codes! {
     FinerThanTimer = 108 "a time is finer than the lane's timer",
     ModiconAddress = 109 "an address looks like a 4xxxx reference",
     NoRules = 110 "a pack protects nothing",
+    UnusedLane = 111 "a lane has nothing to do",
     // Never the author's fault.
     Defect = 999 "a defect in Tripline itself",
 }

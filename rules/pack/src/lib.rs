@@ -97,11 +97,13 @@ pub fn load_bytes(file_name: &str, bytes: &[u8]) -> Result<Loaded, Vec<Finding>>
 fn compile(source: &str, findings: &mut Findings<'_>) -> Option<Plan> {
     let root = parse(source, findings)?;
     let mut cx = Cx { source, findings };
-    let pack = Pack::read(&root, &(0..0), &mut cx)?;
     // A pack of another version is another language: what else is found would only mislead.
-    if pack.has("tripline") && pack.tripline.get().is_none() {
-        return None;
+    if let yaml::Kind::Map(entries) = &root.kind
+        && let Some(version) = entries.iter().find(|entry| entry.key == "tripline")
+    {
+        scalar::Version::read(&version.value, &version.key_span, &mut cx)?;
     }
+    let pack = Pack::read(&root, &(0..0), &mut cx)?;
     let checked = CheckedPack::new(&pack, &mut cx)?;
     let plan = resolve::plan(&checked);
     let defect = match &plan {
@@ -148,6 +150,18 @@ fn parse(source: &str, findings: &mut Findings<'_>) -> Option<yaml::Node> {
         Err(error) => error,
     };
     let (code, message, help) = match error.problem {
+        Problem::Indirection
+            if source
+                .get(error.span.start..)
+                .is_some_and(|text| text.starts_with('!')) =>
+        {
+            (
+                Code::Indirection,
+                "an unquoted value that starts with `!` is a YAML tag, and packs use none"
+                    .to_owned(),
+                "quote an expression that starts with `!`: `when: \"!press.guard.closed\"`",
+            )
+        }
         Problem::Indirection => (
             Code::Indirection,
             "anchors (`&`), aliases (`*`), merge keys (`<<`) and tags (`!`) are not used in packs"
@@ -171,10 +185,17 @@ fn parse(source: &str, findings: &mut Findings<'_>) -> Option<yaml::Node> {
         ),
         Problem::Syntax(cause) => (
             Code::Syntax,
-            format!("not valid YAML: {cause}"),
+            format!("not valid YAML: {}", without_place(&cause)),
             "check indentation, quotes and brackets here and in the line above; use spaces, not tabs",
         ),
     };
     findings.error(code, &error.span, message, help);
     None
+}
+
+/// The parser's words without the place, which the finding shows by itself.
+fn without_place(cause: &str) -> &str {
+    cause
+        .rsplit_once(" at line ")
+        .map_or(cause, |(words, _)| words)
 }

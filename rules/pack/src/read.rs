@@ -99,14 +99,19 @@ macro_rules! record {
             pub(crate) at: $crate::read::Span,
             /// Keys that were written, whether or not their values could be read.
             #[schemars(skip)]
-            given: Vec<&'static str>,
+            given: Vec<(&'static str, $crate::read::Span)>,
         }
 
         impl $name {
             /// Whether a key was written, even if its value could not be read.
             #[allow(dead_code, reason = "not every record has keys whose absence depends on others")]
             pub(crate) fn has(&self, key: &str) -> bool {
-                self.given.contains(&key)
+                self.key_span(key).is_some()
+            }
+
+            /// Where a key was written.
+            pub(crate) fn key_span(&self, key: &str) -> Option<&$crate::read::Span> {
+                self.given.iter().find(|(given, _)| *given == key).map(|(_, span)| span)
             }
         }
 
@@ -117,7 +122,7 @@ macro_rules! record {
                 cx: &mut $crate::read::Cx<'_, '_>,
             ) -> Option<Self> {
                 use $crate::read::{Slot, key_of};
-                const KEYS: &[(&str, bool)] = &[$((key_of(stringify!($field)), <$ty as Slot>::REQUIRED),)*];
+                const KEYS: &[(&'static str, bool)] = &[$((key_of(stringify!($field)), <$ty as Slot>::REQUIRED),)*];
                 let entries = cx.entries(node, owner)?;
                 let mut record = Self { at: owner.clone(), ..Self::default() };
                 let mut seen: Vec<&$crate::yaml::Entry> = Vec::with_capacity(entries.len());
@@ -127,13 +132,15 @@ macro_rules! record {
                     }
                     seen.push(entry);
                     $(if entry.key == key_of(stringify!($field)) {
-                        record.given.push(key_of(stringify!($field)));
+                        record.given.push((key_of(stringify!($field)), entry.key_span.clone()));
                         record.$field.fill(entry, cx);
                         continue;
                     })*
-                    cx.unknown_key(entry, KEYS);
+                    if let Some(meant) = cx.unknown_key(entry, KEYS) {
+                        record.given.push((meant, entry.key_span.clone()));
+                    }
                 }
-                cx.missing_keys(KEYS, &seen, owner);
+                cx.missing_keys(KEYS, &record.given, owner);
                 Some(record)
             }
         }
@@ -275,16 +282,22 @@ impl Cx<'_, '_> {
             .error(
                 Code::DuplicateKey,
                 span,
-                format!("`{name}` is given twice"),
+                format!("`{}` is given twice", short(name)),
                 "keep one of the two, or give the second its own name",
             )
             .label("given again")
             .note(format!("first given in line {line}"));
     }
 
-    pub(crate) fn unknown_key(&mut self, entry: &Entry, keys: &[(&str, bool)]) {
+    /// Reports an unknown key. Returns the key that was probably meant, which then counts as given.
+    pub(crate) fn unknown_key(
+        &mut self,
+        entry: &Entry,
+        keys: &[(&'static str, bool)],
+    ) -> Option<&'static str> {
         let names = keys.iter().map(|(name, _)| *name);
-        let help = match nearest(&entry.key, names.clone()) {
+        let meant = nearest(&entry.key, names.clone());
+        let help = match meant {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("known keys here are {}", list_of(names)),
         };
@@ -292,16 +305,22 @@ impl Cx<'_, '_> {
             .error(
                 Code::UnknownKey,
                 &entry.key_span,
-                format!("unknown key `{}`", entry.key),
+                format!("unknown key `{}`", short(&entry.key)),
                 help,
             )
             .label("not a key of this mapping");
+        meant
     }
 
-    pub(crate) fn missing_keys(&mut self, keys: &[(&str, bool)], seen: &[&Entry], owner: &Span) {
+    pub(crate) fn missing_keys(
+        &mut self,
+        keys: &[(&str, bool)],
+        given: &[(&str, Span)],
+        owner: &Span,
+    ) {
         let missing = keys
             .iter()
-            .filter(|(name, required)| *required && !seen.iter().any(|entry| entry.key == *name));
+            .filter(|(name, required)| *required && !given.iter().any(|(given, _)| given == name));
         for (name, _) in missing {
             let owner_key = self.source.get(owner.clone()).unwrap_or_default();
             let message = if owner_key.is_empty() {
@@ -324,7 +343,7 @@ impl Cx<'_, '_> {
         self.findings.error(
             Code::UnknownChoice,
             &node.span,
-            format!("`{found}` is not an allowed value"),
+            format!("`{}` is not an allowed value", short(found)),
             help,
         );
     }
@@ -432,6 +451,8 @@ fn is_number(text: &str) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct List<T> {
     pub(crate) items: Vec<T>,
+    /// Whether every item could be read.
+    pub(crate) complete: bool,
     /// The key of the list.
     pub(crate) at: Span,
 }
@@ -442,7 +463,7 @@ impl<T: Read> Read for List<T> {
             cx.wrong_type(node, owner, "a list");
             return None;
         };
-        let items = nodes
+        let items: Vec<T> = nodes
             .iter()
             .filter_map(|item| {
                 let at = if item.span.is_empty() {
@@ -454,6 +475,7 @@ impl<T: Read> Read for List<T> {
             })
             .collect();
         Some(Self {
+            complete: items.len() == nodes.len(),
             items,
             at: owner.clone(),
         })

@@ -300,19 +300,18 @@ impl Read for Duration {
             Err(DurationError::Negative { .. }) => format!("`{}` is negative", short(text)),
             Err(_) => format!("`{}` is not a duration", short(text)),
         };
-        let bare = plain_kind(text) == PlainKind::Number;
-        let help = if bare {
-            format!("add the unit: `{text}ms`, `{text}s`")
+        let (label, help) = if plain_kind(text) == PlainKind::Number {
+            ("no unit", format!("add the unit: `{text}ms`, `{text}s`"))
         } else {
-            "write a number and one of ns, us, ms, s, min, h, such as `250us`, `10ms` or `2s`; at most 24h".into()
+            (
+                "",
+                "write a number and one of ns, us, ms, s, min, h, such as `250us`, `10ms` or `2s`; at most `24h`"
+                    .to_owned(),
+            )
         };
         cx.findings
             .error(Code::BadDuration, &node.span, problem, help)
-            .label(if bare {
-                "a number without a unit"
-            } else {
-                "not a duration"
-            });
+            .label(label);
         None
     }
 }

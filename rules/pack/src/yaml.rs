@@ -281,7 +281,7 @@ impl Finish<'_> {
         if self.source.get(span.start..).is_some_and(starts)
             || (line.len() > word.len() && starts(word))
         {
-            self.fail(span.clone(), Problem::Indirection);
+            self.fail(sign_before(span.clone(), self.source), Problem::Indirection);
         }
     }
 
@@ -366,7 +366,37 @@ fn explain(error: &Error, source: &str) -> YamlError {
         }
         _ => Problem::Syntax(text),
     };
+    let span = if problem == Problem::Indirection {
+        sign_before(span, source)
+    } else {
+        span
+    };
     YamlError { span, problem }
+}
+
+/// The parser points behind an anchor or a tag; people look for the sign.
+fn sign_before(span: Range<usize>, source: &str) -> Range<usize> {
+    let line_start = source
+        .get(..span.start)
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |at| at.saturating_add(1));
+    let line = source.get(line_start..span.start).unwrap_or_default();
+    if source
+        .get(span.start..)
+        .is_some_and(|text| text.starts_with(['&', '*', '!', '<']))
+    {
+        return span;
+    }
+    let found = line.char_indices().rev().find(|(offset, character)| {
+        let opens = line
+            .get(..*offset)
+            .is_none_or(|before| before.is_empty() || before.ends_with([' ', '[', '{', ',']));
+        matches!(character, '&' | '*' | '!') && opens
+    });
+    match found {
+        Some((offset, _)) => line_start.saturating_add(offset)..span.end,
+        None => span,
+    }
 }
 
 fn budget_problem(breach: &str) -> Problem {

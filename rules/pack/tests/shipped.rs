@@ -1,4 +1,9 @@
 //! The packs that are shipped load without a single remark, and their cases name what exists.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
 
 use std::path::{Path, PathBuf};
 

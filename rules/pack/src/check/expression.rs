@@ -2,6 +2,7 @@
 
 use rules_expr::{ErrorCause, ExprError, Warning};
 
+use super::names::Names;
 use crate::finding::Code;
 use crate::read::{Cx, Span};
 use crate::scalar::Expression;
@@ -25,7 +26,7 @@ impl Place<'_> {
             {
                 1
             }
-            Style::Quoted | Style::Block => return None,
+            Style::Quoted | Style::Block => return self.locate_text(part, written),
         };
         let start = self.when.span.start.saturating_add(skip);
         let text = source.get(start..start.saturating_add(self.when.text.len()))?;
@@ -42,10 +43,28 @@ impl Place<'_> {
         let to = part.end.clamp(from, text.len());
         Some(start.saturating_add(from)..start.saturating_add(to))
     }
+
+    /// The part, if its text stands exactly once in the expression and in the file.
+    fn locate_text(&self, part: &Span, written: &str) -> Option<Span> {
+        let text = self
+            .when
+            .text
+            .get(part.clone())
+            .filter(|text| !text.is_empty())?;
+        let once = |whole: &str| whole.match_indices(text).nth(1).is_none();
+        let offset = written.find(text)?;
+        let start = self.when.span.start.saturating_add(offset);
+        (once(&self.when.text) && once(written)).then(|| start..start.saturating_add(text.len()))
+    }
 }
 
 /// Reports errors of an expression.
-pub(super) fn report_errors(errors: &[ExprError], place: &Place<'_>, cx: &mut Cx<'_, '_>) {
+pub(super) fn report_errors(
+    errors: &[ExprError],
+    place: &Place<'_>,
+    names: &Names<'_>,
+    cx: &mut Cx<'_, '_>,
+) {
     for error in errors {
         let (code, label) = match error.cause {
             ErrorCause::UnknownName => (Code::UnknownName, "not a tag, constant or macro"),
@@ -63,9 +82,12 @@ pub(super) fn report_errors(errors: &[ExprError], place: &Place<'_>, cx: &mut Cx
                 .clone()
                 .unwrap_or_else(|| first_line(&place.when.span, cx.source)),
         };
-        let draft = cx
-            .findings
-            .error(code, &span, error.message.clone(), error.help.clone());
+        let draft = cx.findings.error(
+            code,
+            &span,
+            error.message.clone(),
+            help_for(error, place, names),
+        );
         draft.label(if located.is_some() {
             label
         } else {
@@ -74,10 +96,27 @@ pub(super) fn report_errors(errors: &[ExprError], place: &Place<'_>, cx: &mut Cx
         if located.is_none() {
             draft.note(excerpt(&place.when.text, &error.span));
         }
-        if let Some(name) = &error.in_macro {
-            draft.note(format!("in the text of the macro `{name}`"));
-        }
     }
+}
+
+/// The way out of an error; for a name that nothing has, our own guess where the language has none.
+fn help_for(error: &ExprError, place: &Place<'_>, names: &Names<'_>) -> String {
+    let guess = match error.cause {
+        ErrorCause::UnknownName
+            if error.in_macro.is_none() && !error.help.starts_with("did you mean") =>
+        {
+            place
+                .when
+                .text
+                .get(error.span.clone())
+                .and_then(|name| names.similar(name))
+        }
+        _ => None,
+    };
+    guess.map_or_else(
+        || error.help.clone(),
+        |name| format!("did you mean `{name}`?"),
+    )
 }
 
 /// Reports remarks on an expression.
@@ -125,8 +164,11 @@ fn excerpt(text: &str, part: &Span) -> String {
     let carets = text
         .get(start..end)
         .map_or(1, |text| text.chars().count().max(1));
+    let line = line.replace('\t', " ");
     format!(
-        "the expression reads\n{line}\n{}{}",
+        "the expression reads
+{line}
+{}{}",
         " ".repeat(column),
         "^".repeat(carets)
     )

@@ -9,7 +9,6 @@ use rules_expr::Input;
 
 use super::model::{Device, Lane, Link, Output, Place, Rule, Tag};
 use crate::finding::Code;
-use crate::raw;
 use crate::read::Cx;
 
 /// Everything that was checked part by part.
@@ -22,13 +21,20 @@ pub(super) struct All<'c> {
 }
 
 /// Looks at the pack as a whole.
-pub(super) fn whole(all: &All<'_>, pack: &raw::Pack, cx: &mut Cx<'_, '_>) {
-    unused_tags(all, cx);
-    unused_devices(all, cx);
-    unused_outputs(all, pack, cx);
-    two_types(all, cx);
+pub(super) fn whole(all: &All<'_>, stops_are_clear: bool, cx: &mut Cx<'_, '_>) {
+    if stops_are_clear {
+        unused_outputs(all, cx);
+    }
     stale_classes(all, cx);
     windows(all, cx);
+    // With errors, what is not used may only be misspelt where it is; so the remarks wait until the pack is right.
+    if cx.findings.errors() > 0 {
+        return;
+    }
+    unused_tags(all, cx);
+    unused_devices(all, cx);
+    unused_lanes(all, cx);
+    two_types(all, cx);
     finer_than_timer(all, cx);
 }
 
@@ -58,21 +64,30 @@ fn unused_devices(all: &All<'_>, cx: &mut Cx<'_, '_>) {
     }
 }
 
-/// An output that nothing stops would look like protection and be none.
-fn unused_outputs(all: &All<'_>, pack: &raw::Pack, cx: &mut Cx<'_, '_>) {
-    let named = |name: &str| {
-        let rules = pack.rules.get().map_or(&[][..], |rules| &rules.items);
-        let stops = rules
-            .iter()
-            .filter_map(|rule| rule.stops.as_ref())
-            .flat_map(|stops| &stops.items);
-        stops.into_iter().any(|stop| stop.value == name)
-    };
-    for output in all
-        .outputs
+/// A lane without devices is a pinned thread that waits for nothing.
+fn unused_lanes(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    let busy = |index: usize| all.devices.iter().any(|device| device.lane == Some(index));
+    // The lane that is there without being written needs no remark.
+    for (_, lane) in all
+        .lanes
         .iter()
-        .filter(|output| !output.stopped && !named(&output.name))
+        .enumerate()
+        .filter(|(index, lane)| !lane.span.is_empty() && !busy(*index))
     {
+        cx.findings
+            .warning(
+                Code::UnusedLane,
+                &lane.span,
+                format!("no device belongs to the lane `{}`", lane.name),
+                "write `lane:` in a device, or remove the lane: it would hold a core and do nothing",
+            )
+            .label("nothing to do");
+    }
+}
+
+/// An output that nothing stops would look like protection and be none.
+fn unused_outputs(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    for output in all.outputs.iter().filter(|output| !output.stopped) {
         cx.findings
             .error(
                 Code::OutputUnused,

@@ -100,10 +100,14 @@ impl CheckedPack {
             names: &names,
             output_index: &output_index,
         };
+        let mut stops_are_clear = false;
         let rules = match pack.rules.get() {
             Some(list) => {
                 let rules = rules::rules(list, &world, &mut outputs, cx);
-                names.lint_unused(cx);
+                stops_are_clear = rules::stops_are_clear(list, &world);
+                if cx.findings.errors() == 0 {
+                    names.lint_unused(cx);
+                }
                 rules
             }
             None => Vec::new(),
@@ -117,7 +121,7 @@ impl CheckedPack {
                 outputs: &outputs,
                 rules: &rules,
             };
-            lints::whole(&all, pack, cx);
+            lints::whole(&all, stops_are_clear, cx);
         }
         if cx.findings.errors() > 0 {
             return None;
@@ -219,7 +223,7 @@ fn unknown_name<'c>(
             ),
             help,
         )
-        .label(format!("not a {kind}"));
+        .label(format!("not {}", text::with_article(kind)));
 }
 
 /// Divides `cause; way out` as the expression language writes its small errors.

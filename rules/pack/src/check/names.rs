@@ -11,6 +11,7 @@ use crate::finding::Code;
 use crate::raw;
 use crate::read::{Cx, Map, Span};
 use crate::scalar::{Expression, Quantity};
+use crate::suggest::nearest;
 
 /// A constant or macro.
 struct Word<T> {
@@ -26,6 +27,8 @@ pub(super) struct Names<'n> {
     index: HashMap<&'n str, usize>,
     constants: HashMap<&'n str, Word<Constant>>,
     macros: HashMap<&'n str, Word<&'n str>>,
+    /// All names in alphabetical order, so that suggestions do not depend on the order of a hash table.
+    sorted: Vec<&'n str>,
     /// Whether the last expression named something that was already reported as wrong.
     broken: Cell<bool>,
     /// Whether to look for similar names; a search walks through all of them.
@@ -39,12 +42,20 @@ impl<'n> Names<'n> {
             index: super::model::index(tags.iter().map(|tag| tag.name.as_str())),
             constants: HashMap::new(),
             macros: HashMap::new(),
+            sorted: Vec::new(),
             broken: Cell::new(false),
             suggest: Cell::new(true),
         };
         names.constants = constants(pack.constants.as_ref(), cx);
         names.macros = macros(pack.macros.as_ref(), cx);
         names.report_taken(cx);
+        let all = names
+            .index
+            .keys()
+            .chain(names.constants.keys())
+            .chain(names.macros.keys());
+        names.sorted = all.copied().collect();
+        names.sorted.sort_unstable();
         names
     }
 
@@ -84,6 +95,15 @@ impl<'n> Names<'n> {
     /// only be consequences.
     pub(super) fn touched_broken(&self) -> bool {
         self.broken.get()
+    }
+
+    /// The name that was probably meant, with swapped letters taken as one slip.
+    pub(super) fn similar(&self, name: &str) -> Option<&'n str> {
+        if self.suggest.get() {
+            nearest(name, self.sorted.iter().copied())
+        } else {
+            None
+        }
     }
 
     /// The index of a tag.
@@ -205,14 +225,10 @@ impl Scope for Names<'_> {
     }
 
     fn names(&self) -> Vec<&str> {
-        if !self.suggest.get() {
-            return Vec::new();
+        if self.suggest.get() {
+            self.sorted.clone()
+        } else {
+            Vec::new()
         }
-        self.index
-            .keys()
-            .chain(self.constants.keys())
-            .chain(self.macros.keys())
-            .copied()
-            .collect()
     }
 }

@@ -129,7 +129,7 @@ fn decimal_type(raw: &raw::Tag, stored: &mut Stored, cx: &mut Cx<'_, '_>) {
     if !matches!(kind, ValueType::F64 | ValueType::Bool) {
         cx.findings.error(
             Code::BadValueType,
-            &raw.at,
+            raw.key_span("type").unwrap_or(&raw.at),
             "a number in text or JSON is read as f64; the other types are for registers and binary payloads",
             "write `type: f64` or `type: bool`, or leave `type` out",
         );

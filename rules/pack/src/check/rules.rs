@@ -134,7 +134,7 @@ fn condition(raw: &raw::Rule, world: &World<'_>, cx: &mut Cx<'_, '_>) -> Option<
         Ok(compiled) => compiled,
         Err(errors) => {
             if !world.names.touched_broken() {
-                expression::report_errors(&errors, &place, cx);
+                expression::report_errors(&errors, &place, world.names, cx);
             }
             return None;
         }
@@ -343,6 +343,21 @@ fn stops(raw: &raw::Rule, world: &World<'_>, cx: &mut Cx<'_, '_>) -> Vec<usize> 
     stops
 }
 
+/// Whether it is known of every rule what it stops; otherwise an output may only seem to be unused.
+pub(super) fn stops_are_clear(list: &List<raw::Rule>, world: &World<'_>) -> bool {
+    list.complete
+        && list.items.iter().all(|rule| match rule.stops.as_ref() {
+            Some(stops) => {
+                stops.complete
+                    && stops
+                        .items
+                        .iter()
+                        .all(|name| world.output_index.contains_key(name.value.as_str()))
+            }
+            None => rule.level.get() == Some(&LevelWord::Alert) && !rule.has("stops"),
+        })
+}
+
 /// An output belongs to the lane of the rules that stop it.
 fn claim_outputs(
     raw: &raw::Rule,
@@ -457,22 +472,16 @@ fn judge_deadline(
 ) {
     let needed = on_delay_ns.saturating_add(poll_ns);
     let shown = DurNs::from_ns;
-    let terms = if slowest.is_empty() {
-        format!("`for` {}", shown(on_delay_ns))
-    } else {
-        format!(
-            "`for` {} + poll of `{slowest}` {}",
-            shown(on_delay_ns),
-            shown(poll_ns)
-        )
-    };
+    let delay = (on_delay_ns > 0).then(|| format!("`for` {}", shown(on_delay_ns)));
+    let poll = (poll_ns > 0).then(|| format!("poll of `{slowest}` {}", shown(poll_ns)));
+    let terms: Vec<String> = delay.into_iter().chain(poll).collect();
     let with_confirm = needed.saturating_add(confirm_ns);
     if deadline_ns > 0 && deadline_ns <= needed {
         cx.findings
             .error(
                 Code::DeadlineTooShort,
                 &written.span,
-                format!("the deadline {} cannot be met: {terms} = {}", shown(deadline_ns), shown(needed)),
+                format!("the deadline {} cannot be met: {} = {}", shown(deadline_ns), terms.join(" + "), shown(needed)),
                 format!(
                     "allow at least {} (that sum and `confirm_within` {}), shorten `for`, or poll faster",
                     shown(with_confirm.saturating_add(1).next_multiple_of(1_000_000)),
@@ -486,8 +495,9 @@ fn judge_deadline(
                 Code::TightDeadline,
                 &written.span,
                 format!(
-                    "a write that is confirmed just in time misses the deadline {}: {terms} + `confirm_within` {} = {}",
+                    "a write that is confirmed just in time misses the deadline {}: {} + `confirm_within` {} = {}",
                     shown(deadline_ns),
+                    terms.join(" + "),
                     shown(confirm_ns),
                     shown(with_confirm)
                 ),

@@ -204,10 +204,13 @@ pub(super) fn byte_order(order: Order) -> ByteOrder {
 
 /// Reports a key that has no meaning here.
 pub(super) fn meaningless(raw: &raw::Tag, keys: &[(&str, Code)], why: &str, cx: &mut Cx<'_, '_>) {
-    for (key, code) in keys.iter().filter(|(key, _)| raw.has(key)) {
+    for (key, code) in keys {
+        let Some(span) = raw.key_span(key) else {
+            continue;
+        };
         cx.findings.error(
             *code,
-            &raw.at,
+            span,
             format!("`{key}` has no meaning for {why}"),
             format!("remove `{key}`"),
         );
@@ -237,10 +240,11 @@ fn modbus_type(raw: &raw::Tag, source: Source, stored: &mut Stored, cx: &mut Cx<
         if raw.r#type.is_some_and(|word| word != ValueWord::Bool) {
             cx.findings.error(
                 Code::BadValueType,
-                &raw.at,
+                raw.key_span("type").unwrap_or(&raw.at),
                 "a coil or discrete input is a single bit and holds no number",
                 "write `type: bool` or leave `type` out; numbers are in `register`",
             );
+            return;
         }
         stored.kind = Some(ValueType::Bool);
         return;

@@ -39,7 +39,10 @@ pub(super) fn check_name(kind: &str, name: &str, span: &Span, cx: &mut Cx<'_, '_
             .error(
                 Code::NameTaken,
                 span,
-                format!("`{name}` is a word of the expression language and cannot be the name of a {kind}"),
+                format!(
+                    "`{name}` is a word of the expression language and cannot be the name of {}",
+                    with_article(kind)
+                ),
                 format!("call it something else, such as `my_{name}`"),
             )
             .label("reserved");
@@ -70,6 +73,16 @@ pub(super) fn check_pack_name(name: &Text, cx: &mut Cx<'_, '_>) {
         "lower-case letters, digits and dashes",
         cx,
     );
+}
+
+/// `a tag`, `an output`.
+pub(super) fn with_article(kind: &str) -> String {
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {kind}")
 }
 
 fn judge_id(kind: &str, name: &str, span: &Span, good: bool, form: &str, cx: &mut Cx<'_, '_>) {
@@ -109,7 +122,7 @@ fn judge_id(kind: &str, name: &str, span: &Span, good: bool, form: &str, cx: &mu
             .error(
                 Code::BadIdentifier,
                 span,
-                format!("`{shown}` is not a valid name for a {kind}"),
+                format!("`{shown}` is not a valid name for {}", with_article(kind)),
                 help,
             )
             .label("not a valid name");

@@ -1,0 +1,165 @@
+//! The schema, the reference and the defaults agree with what is read.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+const PUMP: &str = include_str!("../../packs/pump-minimal.yaml");
+const REFERENCE: &str = include_str!("../../../docs/pack-reference.md");
+
+/// Every key of every mapping of the schema.
+fn keys(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Object(properties)) = object.get("properties") {
+                found.extend(properties.keys().cloned());
+            }
+            object.values().for_each(|value| keys(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| keys(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_schema_describes_every_key_and_allows_no_other() {
+    let schema = rules_pack::json_schema();
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["title"], "Tripline pack");
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key.as_str().unwrap())
+        .collect();
+    assert_eq!(required, ["tripline", "pack", "devices", "tags", "rules"]);
+    let definitions = schema["$defs"].as_object().unwrap();
+    for (name, definition) in definitions.iter().chain([(&"Pack".to_owned(), &schema)]) {
+        assert_eq!(definition["additionalProperties"], false, "{name}");
+        for (key, property) in definition["properties"].as_object().unwrap() {
+            assert!(
+                property["description"].is_string(),
+                "{name}.{key} has no description"
+            );
+            assert!(
+                property.to_string().find("null").is_none(),
+                "{name}.{key}: {property}"
+            );
+        }
+    }
+    let modbus = &definitions["Modbus"]["properties"];
+    assert_eq!(modbus["port"]["default"], 502);
+    assert_eq!(modbus["port"]["maximum"], 65_535);
+    assert_eq!(definitions["Lane"]["properties"]["priority"]["maximum"], 49);
+    assert!(definitions["Tag"]["properties"].get("type").is_some());
+    assert!(definitions["Rule"]["properties"].get("for").is_some());
+    assert!(
+        definitions["Modbus"]["required"]
+            .as_array()
+            .unwrap()
+            .contains(&Value::from("addressing"))
+    );
+}
+
+#[test]
+fn the_reference_explains_every_key_and_every_code() {
+    let mut all = BTreeSet::new();
+    keys(&rules_pack::json_schema(), &mut all);
+    assert!(all.len() > 60, "{all:?}");
+    let missing: Vec<&String> = all
+        .iter()
+        .filter(|key| !REFERENCE.contains(&format!("`{key}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/pack-reference.md does not mention {missing:?}"
+    );
+    for code in rules_pack::Code::ALL {
+        let row = format!("| {code} | {} |", code.title());
+        assert!(
+            REFERENCE.contains(&row),
+            "docs/pack-reference.md lacks the row {row}"
+        );
+    }
+}
+
+/// Every example in the reference that is a whole pack loads.
+#[test]
+fn the_examples_of_the_reference_load() {
+    let packs: Vec<&str> = REFERENCE
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|example| example.starts_with("tripline: 1"))
+        .collect();
+    assert!(!packs.is_empty());
+    for pack in packs {
+        if let Err(findings) = rules_pack::load("reference", pack) {
+            panic!("{}", rules_pack::render(&findings, pack, false));
+        }
+    }
+}
+
+/// The defaults that the schema states are those that the program uses.
+#[test]
+fn stated_defaults_are_the_real_ones() {
+    let schema = rules_pack::json_schema();
+    let default = |record: &str, key: &str| {
+        let value = &schema["$defs"][record]["properties"][key]["default"];
+        assert!(!value.is_null(), "{record}.{key} has no default");
+        value.to_string()
+    };
+    let lane = ["priority", "wait", "acquire", "timer"]
+        .map(|key| format!("{key}: {}", default("Lane", key)));
+    let mut modbus = ["port", "unit", "timeout", "connect_timeout", "max_gap"]
+        .map(|key| format!("{key}: {}", default("Modbus", key)))
+        .to_vec();
+    let backoff = |record: &str| {
+        format!(
+            "backoff: {{ min: {}, max: {} }}",
+            default(record, "min"),
+            default(record, "max")
+        )
+    };
+    modbus.push(backoff("Backoff"));
+    let mqtt = ["port", "keep_alive", "connect_timeout"]
+        .map(|key| format!("{key}: {}", default("MqttAlerts", key)));
+    let spelt = PUMP
+        .replace(
+            "devices:\n",
+            &format!("lanes: {{ main: {{ {} }} }}\ndevices:\n", lane.join(", ")),
+        )
+        .replace(
+            "      poll:",
+            &format!("      {}\n      poll:", modbus.join("\n      ")),
+        )
+        .replace("coil: 0", "coil: 0\n    run: true\n    safe: false")
+        .replace(
+            "    scale: 0.001",
+            &format!(
+                "    scale: 0.001\n    offset: {}\n    byte_order: {}",
+                default("Tag", "offset"),
+                default("Tag", "byte_order")
+            ),
+        );
+    let alerts = |keys: &str| format!("\nalerts: {{ mqtt: {{ host: b{keys} }} }}\n");
+    let spelt = spelt
+        + &alerts(&format!(
+            ", {}, topic_prefix: {}, {}",
+            mqtt.join(", "),
+            default("MqttAlerts", "topic_prefix"),
+            backoff("BrokerBackoff")
+        ));
+    let short = PUMP.to_owned() + &alerts("");
+    let load = |source: &str| {
+        rules_pack::load("pump", source)
+            .unwrap_or_else(|findings| panic!("{}", rules_pack::render(&findings, source, false)))
+            .plan
+    };
+    assert_eq!(load(&spelt), load(&short));
+}
