@@ -1,1 +1,14 @@
-//! Real peers, hostile peers, properties across crates, latency benchmarks.
+//! What the tests and benchmarks across crates share: the product's binaries, a running guard, packs made to measure.
+//!
+//! Nothing in the product depends on this crate.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test harness: what it needs and does not find fails the test that asked"
+)]
+
+pub mod binaries;
+pub mod guard;
+pub mod packs;

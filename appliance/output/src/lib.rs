@@ -5,10 +5,13 @@
 //! (own, pre-connected connection), H-63 (the permit must be refreshed; a dead guard refreshes nothing).
 //! Invariant: I2, no permit is sent while withheld.
 #![forbid(unsafe_code)]
-#![deny(
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    clippy::arithmetic_side_effects
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::as_conversions,
+        clippy::arithmetic_side_effects
+    )
 )]
 
 mod connection;

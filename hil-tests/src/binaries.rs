@@ -1,0 +1,45 @@
+//! The product's binaries, built the way they are shipped: each by its own `cargo build`, in the profile of the test.
+//!
+//! `cargo test --workspace` builds a guard too, but with Cranelift unified into its wasmtime (docs/decisions/0002); that
+//! is not the guard that people run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The guard.
+pub fn guard() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("appliance-guard", "tripline-guard"))
+}
+
+/// The command.
+pub fn tripline() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("appliance-cli", "tripline"))
+}
+
+fn build(package: &str, binary: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", package]);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let folder = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        command.arg("--release");
+        "release"
+    };
+    let status = command.status().expect("cargo starts");
+    assert!(status.success(), "{package} builds");
+    let path = target_folder().join(folder).join(binary);
+    assert!(path.exists(), "{} was built", path.display());
+    path
+}
+
+/// The folder that holds the profiles' folders: this program lies in `target/PROFILE/deps`.
+fn target_folder() -> PathBuf {
+    let program = std::env::current_exe().expect("this program has a path");
+    let folder = program.ancestors().nth(3).expect("it lies in target/PROFILE/deps");
+    folder.to_owned()
+}

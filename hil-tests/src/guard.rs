@@ -1,0 +1,141 @@
+//! A real guard process on a temporary socket.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use appliance_control::{Client, ClientError, Reply, Request, Status};
+use tempfile::TempDir;
+
+use crate::binaries;
+
+/// How long anything may take before a test gives up: generous, since it says nothing about speed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A bundle on disk and the place of its guard's socket.
+pub struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    /// Writes the bundle.
+    pub fn new(bundle: &[u8]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("test.bundle"), bundle).expect("the bundle is written");
+        Self { folder }
+    }
+
+    /// Where the bundle lies.
+    pub fn bundle(&self) -> PathBuf {
+        self.folder.path().join("test.bundle")
+    }
+
+    /// Where the guard listens.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("guard.sock")
+    }
+
+    /// The guard's arguments.
+    pub fn args(&self) -> [std::ffi::OsString; 4] {
+        ["--bundle".into(), self.bundle().into(), "--socket".into(), self.socket().into()]
+    }
+}
+
+/// A running guard; killed when dropped.
+pub struct Guard {
+    child: Child,
+    site: Site,
+}
+
+impl Guard {
+    /// Starts it and waits until it answers.
+    pub fn start(yaml: &str) -> Self {
+        Self::start_bundle(&crate::packs::bundle(yaml))
+    }
+
+    /// Starts it with a bundle and waits until it answers.
+    pub fn start_bundle(bundle: &[u8]) -> Self {
+        let site = Site::new(bundle);
+        let child = Command::new(binaries::guard())
+            .args(site.args())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the guard starts");
+        let mut guard = Self { child, site };
+        wait_until("the guard answers", || {
+            let ended = guard.child.try_wait().expect("its state is known");
+            assert!(ended.is_none(), "the guard ended: {ended:?}");
+            Client::connect(&guard.socket()).is_ok()
+        });
+        guard
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.site.socket()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it.
+    pub fn ask(&self, request: &Request) -> Reply {
+        ask(&self.socket(), request).expect("it answers")
+    }
+
+    /// Its state.
+    pub fn status(&self) -> Status {
+        match self.ask(&Request::Status {}) {
+            Reply::Status(status) => *status,
+            reply => panic!("a status, not {reply:?}"),
+        }
+    }
+
+    /// Resets it, again and again until nothing stands against it.
+    pub fn arm(&self) {
+        let mut last = None;
+        wait_until("the guard lets itself be reset", || {
+            last = Some(self.ask(&Request::Reset {}));
+            matches!(last, Some(Reply::Done {}))
+        });
+    }
+
+    /// Sends SIGTERM and waits for its end.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not zero");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it takes signals");
+        self.child.wait().expect("it ends").code()
+    }
+
+    /// Kills it: no goodbye, no stop.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks the guard at `socket`.
+///
+/// # Errors
+/// As [`Client`].
+pub fn ask(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
+    Client::connect(socket)?.ask(request)
+}
+
+/// Waits until `done`, with patience but not for ever.
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,93 @@
+//! Packs made to measure, as YAML, so that tests and benchmarks go the way of every other pack.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Compiles and seals a pack given as text.
+pub fn bundle(yaml: &str) -> Vec<u8> {
+    let checked = match appliance_cli::build::check_bytes(Path::new("test.yaml"), yaml.as_bytes()) {
+        Ok(checked) => checked,
+        Err(error) => panic!("{error}\n{error:?}\n{yaml}"),
+    };
+    appliance_cli::build::compile(checked).expect("it compiles").bytes
+}
+
+/// A protection loop over one Modbus device: register 0 is watched, coil 0 is the run permit.
+pub struct Loop {
+    /// The device.
+    pub device: SocketAddr,
+    /// Rules: one on register 0, the others spread over further registers that do not change.
+    pub rules: usize,
+    /// `spin` or `park`.
+    pub wait: &'static str,
+    /// Poll period; `continuous` for none.
+    pub poll: &'static str,
+    /// `inline` or `thread`.
+    pub acquire: &'static str,
+    /// Core, if the test wants one.
+    pub cpu: Option<usize>,
+}
+
+impl Loop {
+    /// One rule, continuous polling by the lane itself.
+    pub fn new(device: SocketAddr) -> Self {
+        Self {
+            device,
+            rules: 1,
+            wait: "park",
+            poll: "continuous",
+            acquire: "inline",
+            cpu: None,
+        }
+    }
+
+    /// The pack.
+    pub fn yaml(&self) -> String {
+        let others = self.rules.saturating_sub(1);
+        // At most a hundred further tags, so that the device's whole map is still one read.
+        let tags = others.min(100);
+        let cpu = self.cpu.map(|cpu| format!("cpu: {cpu}, ")).unwrap_or_default();
+        let mut yaml = format!(
+            "tripline: 1\npack: {{ name: loop, version: \"1\" }}\n\
+             lanes:\n  main: {{ {cpu}wait: {}, acquire: {} }}\n\
+             devices:\n  io:\n    modbus: {{ host: {}, port: {}, unit: 1, poll: {}, timeout: 1s, addressing: zero_based }}\n\
+             tags:\n",
+            self.wait,
+            self.acquire,
+            self.device.ip(),
+            self.device.port(),
+            self.poll,
+        );
+        for index in 0..=tags {
+            let name = tag(index);
+            writeln!(
+                yaml,
+                "  {name}: {{ device: io, register: {{ table: holding, address: {index} }}, type: u16, unit: mm/s, range: [0, 65535], stale_after: 2s }}"
+            )
+            .expect("a string grows");
+        }
+        yaml.push_str(
+            "outputs:\n  run: { device: io, coil: 0, run: true, safe: false, refresh: 1s, confirm_within: 1s }\nrules:\n",
+        );
+        for rule in 0..self.rules {
+            // Rule 0 watches the tag that changes; the others share the rest.
+            let name = tag(if rule == 0 { 0 } else { 1 + (rule - 1) % tags.max(1) });
+            let limit = if rule == 0 { 500 } else { 60_000 + rule % 5_000 };
+            writeln!(
+                yaml,
+                "  - {{ id: rule_{rule}, when: {name} > {limit} mm/s, level: danger, stops: [run], deadline: 10s, message: over the limit }}"
+            )
+            .expect("a string grows");
+        }
+        yaml
+    }
+}
+
+fn tag(index: usize) -> String {
+    if index == 0 {
+        "value".to_owned()
+    } else {
+        format!("other_{index}")
+    }
+}
