@@ -437,10 +437,10 @@ impl Retained {
     /// the status tells. Returns whether it says anything new.
     pub fn merge(&mut self, before: &Self) -> bool {
         match (&mut *self, before) {
-            (Self::Rule(now), Self::Rule(was)) => {
-                if now.since.is_none() && (&now.state, &now.cause) == (&was.state, &was.cause) {
-                    (now.seq, now.since) = (was.seq, was.since.clone());
-                }
+            (Self::Rule(now), Self::Rule(was))
+                if now.since.is_none() && (&now.state, &now.cause) == (&was.state, &was.cause) =>
+            {
+                (now.seq, now.since) = (was.seq, was.since.clone());
             }
             (Self::Output(now), Self::Output(was)) => {
                 now.connected = now.connected.or(was.connected);
@@ -451,10 +451,10 @@ impl Retained {
                     (now.seq, now.since) = (was.seq, was.since.clone());
                 }
             }
-            (Self::Device(now), Self::Device(was)) => {
-                if now.since.is_none() && now.link == was.link {
-                    (now.seq, now.since) = (was.seq, was.since.clone());
-                }
+            (Self::Device(now), Self::Device(was))
+                if now.since.is_none() && now.link == was.link =>
+            {
+                (now.seq, now.since) = (was.seq, was.since.clone());
             }
             _ => {}
         }

@@ -1,5 +1,11 @@
 //! From a guard's events to what a reader at the broker gets.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails as its test does"
+)]
+
 mod common;
 
 use std::net::{SocketAddr, TcpListener};

@@ -1,0 +1,77 @@
+//! `reset` and `trip`: the two things an operator can do.
+
+use std::path::Path;
+
+use appliance_control::{Client, ClientError, Reply, Request};
+
+use crate::error::{CliError, Exit};
+use crate::out::{Out, note};
+use crate::paint::Tone;
+use crate::settings::Settings;
+
+/// How a reset went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// Every latch was released.
+    Done,
+    /// Nothing was released.
+    Refused {
+        /// What stands against it.
+        cause: String,
+        /// What to do about it.
+        help: String,
+    },
+}
+
+/// Asks for a reset.
+pub(crate) fn ask_reset(socket: &Path) -> Result<Reset, ClientError> {
+    match Client::connect(socket)?.ask(&Request::Reset {})? {
+        Reply::Done {} => Ok(Reset::Done),
+        Reply::Refused { cause, help } => Ok(Reset::Refused { cause, help }),
+        _ => Err(ClientError::Unexpected),
+    }
+}
+
+/// `tripline reset`.
+pub(crate) fn reset(settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
+    match ask_reset(&settings.socket)? {
+        Reset::Done => {
+            let done = out.tone(Tone::Good, "reset").to_string();
+            out.line(format_args!(
+                "{done}: every latch is released, permits are granted"
+            ))?;
+            Ok(Exit::Ok)
+        }
+        Reset::Refused { cause, help } => {
+            let refused = settings.error_paint.text(Tone::Bad, "reset refused:");
+            note(format_args!("{refused} {cause}"));
+            note(format_args!("  {help}"));
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// `tripline trip --reason`.
+pub(crate) fn trip(reason: &str, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
+    let request = Request::Trip {
+        reason: reason.to_owned(),
+    };
+    match Client::connect(&settings.socket)?.ask(&request)? {
+        Reply::Done {} => {
+            let done = out.tone(Tone::Bad, "tripped").to_string();
+            let hint = settings.socket_hint();
+            out.line(format_args!("{done}: every output is stopped and latched"))?;
+            out.line(format_args!(
+                "  see that the stops are confirmed:  tripline{hint} status"
+            ))?;
+            Ok(Exit::Ok)
+        }
+        Reply::Refused { cause, help } => {
+            let refused = settings.error_paint.text(Tone::Bad, "trip refused:");
+            note(format_args!("{refused} {cause}"));
+            note(format_args!("  {help}"));
+            Ok(Exit::Failed)
+        }
+        _ => Err(ClientError::Unexpected.into()),
+    }
+}

@@ -1,0 +1,152 @@
+//! What was typed. Nothing is looked up here; [`crate::settings`] does that.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  ok
+  1  refused or failed: the pack has errors, the guard refused or did not answer, something was missed
+  2  usage: the command was not understood
+
+Environment:
+  TRIPLINE_SOCKET   the guard's control socket, unless --socket is given
+  TRIPLINE_GUARD    the guard's program, unless it is beside tripline
+  NO_COLOR          no colours, whatever the terminal can do
+
+Machine protection and supervisory stop, not a certified safety component.";
+
+/// Tripline: a machine-protection gateway. Reads sensors, decides, stops the machine.
+#[derive(Debug, Parser)]
+#[command(name = "tripline", version, after_help = AFTER_HELP, arg_required_else_help = true, max_term_width = 110)]
+pub struct Args {
+    /// The guard's control socket [default: $XDG_RUNTIME_DIR/tripline/guard.sock, for root /run/tripline/guard.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// As [`Format`]; a table of figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a pack: every finding with its place and a way out, then what the pack holds
+    Check {
+        /// The pack (YAML)
+        pack: PathBuf,
+    },
+    /// Check a pack and compile it into the bundle that a guard runs
+    Build {
+        /// The pack (YAML)
+        pack: PathBuf,
+        /// Where to write the bundle
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Print the JSON Schema of packs, for editors
+    Schema,
+    /// Print what a bundle holds, after verifying it
+    Inspect {
+        /// The bundle
+        bundle: PathBuf,
+    },
+    /// Build a pack (or take a bundle), start the guard and the desk, and watch both until Ctrl-C
+    Run {
+        /// The pack (YAML) or bundle
+        pack: PathBuf,
+    },
+    /// Show the state of the guard: armed or tripped, why, and what stands against a reset
+    Status {
+        /// Text or JSON
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show every tag with value, quality and age
+    Tags {
+        /// Text or JSON
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show the latencies measured since the guard started
+    Latency {
+        /// Table or JSON
+        #[arg(long, value_enum, default_value_t = TableFormat::Table)]
+        format: TableFormat,
+        /// Also write HdrHistogram percentile files, one a distribution: line.hgrm gives line.LANE.WHAT.hgrm
+        #[arg(long, value_name = "FILE")]
+        hgrm: Option<PathBuf>,
+    },
+    /// Release every latch, if every cause is gone; permits flow again
+    Reset,
+    /// Stop every output now
+    Trip {
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
+    },
+    /// Print what happened, oldest first
+    Events {
+        /// Go on until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+        /// Text or JSON (one object a line)
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// See it work: a simulated press, the real guard and desk, a bearing that fails
+    Demo {
+        /// End after the first trip; exit code 1 if anything was missed
+        #[arg(long)]
+        once: bool,
+        /// Seed of the simulated noise
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_socket_may_stand_before_or_after_the_command() {
+        for line in [
+            ["tripline", "--socket", "/s", "status"],
+            ["tripline", "status", "--socket", "/s"],
+        ] {
+            let args = Args::try_parse_from(line).unwrap();
+            assert_eq!(args.socket, Some(PathBuf::from("/s")));
+        }
+    }
+
+    #[test]
+    fn a_trip_needs_a_reason() {
+        assert!(Args::try_parse_from(["tripline", "trip"]).is_err());
+    }
+}

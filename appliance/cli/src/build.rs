@@ -1,0 +1,221 @@
+//! From a pack to a bundle: read, check, compile each lane's rules, seal; and the writing of files that must be whole.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use appliance_sandbox::{CompileError, Engine, EngineError};
+use rt_config::limits::{BUNDLE_BYTES_MAX, PACK_BYTES_MAX};
+use rules_bundle::{Bundle, BundleError, LaneCode, Plan, SealError};
+use rules_expr::wasm::ModuleError;
+use rules_pack::Finding;
+
+/// Why a pack did not become a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The pack has errors. [`rules_pack::render`] shows them.
+    #[error("{path}: the pack has errors", path = path.display())]
+    Findings {
+        /// The file.
+        path: PathBuf,
+        /// Errors and warnings.
+        findings: Vec<Finding>,
+        /// The text they are in.
+        text: String,
+    },
+    /// A lane's rules do not fit a module.
+    #[error("lane {lane}: {source}")]
+    Module {
+        /// The lane.
+        lane: String,
+        /// Why.
+        source: ModuleError,
+    },
+    /// This host cannot run the compiler.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A lane's module was not compiled.
+    #[error("lane {lane}: {source}. This is a defect in Tripline: please report it with the pack")]
+    Compile {
+        /// The lane.
+        lane: String,
+        /// Why.
+        source: CompileError,
+    },
+    /// The bundle was not sealed.
+    #[error("{0}")]
+    Seal(#[from] SealError),
+    /// What was sealed does not open.
+    #[error(
+        "the bundle just made does not open: {0}. This is a defect in Tripline: please report it with the pack"
+    )]
+    Reopen(#[from] BundleError),
+}
+
+/// A pack that loads.
+#[derive(Debug)]
+pub struct Checked {
+    /// The text.
+    pub text: String,
+    /// What it means.
+    pub plan: Plan,
+    /// What is probably not meant.
+    pub warnings: Vec<Finding>,
+}
+
+/// A sealed bundle.
+#[derive(Debug)]
+pub struct Built {
+    /// What to write, and what a guard verifies and runs.
+    pub bytes: Vec<u8>,
+    /// The same, opened again.
+    pub bundle: Bundle,
+    /// What is probably not meant.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads and checks the pack at `path`.
+///
+/// # Errors
+/// [`BuildError::Read`], [`BuildError::Findings`].
+pub fn check_pack(path: &Path) -> Result<Checked, BuildError> {
+    // One byte more than a pack may have: enough for the checker to say that it is too large.
+    let bytes = read_at_most(path, PACK_BYTES_MAX + 1)?;
+    check_bytes(path, &bytes)
+}
+
+/// Checks a pack already read; `path` is only shown.
+///
+/// # Errors
+/// [`BuildError::Findings`].
+pub fn check_bytes(path: &Path, bytes: &[u8]) -> Result<Checked, BuildError> {
+    let name = path.to_string_lossy();
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    match rules_pack::load_bytes(&name, bytes) {
+        Ok(loaded) => Ok(Checked {
+            text,
+            plan: loaded.plan,
+            warnings: loaded.warnings,
+        }),
+        Err(findings) => Err(BuildError::Findings {
+            path: path.to_owned(),
+            findings,
+            text,
+        }),
+    }
+}
+
+/// Compiles and seals a checked pack.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn compile(checked: Checked) -> Result<Built, BuildError> {
+    let engine = Engine::new()?;
+    let mut codes = Vec::new();
+    for lane in &checked.plan.lanes {
+        let programs: Vec<_> = lane.rules.iter().map(|rule| &rule.program).collect();
+        let name = || lane.name.clone();
+        let wasm = rules_expr::wasm::module(&programs, lane.slots()).map_err(|source| {
+            BuildError::Module {
+                lane: name(),
+                source,
+            }
+        })?;
+        let native =
+            appliance_sandbox::compile(&engine, &wasm).map_err(|source| BuildError::Compile {
+                lane: name(),
+                source,
+            })?;
+        codes.push(LaneCode { wasm, native });
+    }
+    let bytes = rules_bundle::seal(&checked.plan, &codes, &checked.text)?;
+    // Opened as the guard will: what cannot be opened must not leave this function.
+    let bundle = rules_bundle::open(&bytes)?;
+    Ok(Built {
+        bytes,
+        bundle,
+        warnings: checked.warnings,
+    })
+}
+
+/// The bytes of the bundle of the pack at `path`.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn build_bundle(path: &Path) -> Result<Vec<u8>, BuildError> {
+    compile(check_pack(path)?).map(|built| built.bytes)
+}
+
+/// Reads a bundle or a pack, whatever it is. More than a bundle may have is refused when it is opened.
+///
+/// # Errors
+/// [`BuildError::Read`].
+pub fn read_any(path: &Path) -> Result<Vec<u8>, BuildError> {
+    read_at_most(path, BUNDLE_BYTES_MAX + 1)
+}
+
+fn read_at_most(path: &Path, bytes_max: usize) -> Result<Vec<u8>, BuildError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|source| BuildError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Writes a file so that it is there whole or not at all, whatever dies (H-68): beside it, synced, renamed, directory
+/// synced. Readable by all: a guard may run as another user, and a bundle holds no secrets.
+///
+/// # Errors
+/// What the operating system said; the file at `path` is as it was.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.bundle");
+        write_whole(&path, b"one").unwrap();
+        write_whole(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "H-68");
+        assert!(write_whole(&dir.path().join("missing/a"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = build_bundle(Path::new("/nonexistent/pack.yaml")).unwrap_err();
+        assert!(
+            error.to_string().contains("/nonexistent/pack.yaml"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! `inspect`: what a bundle holds, after verifying it.
+
+use std::path::Path;
+
+use crate::build;
+use crate::error::{CliError, Exit};
+use crate::out::Out;
+use crate::pack;
+use crate::paint::Tone;
+use crate::table::{Align, Table};
+use crate::units;
+
+/// `tripline inspect BUNDLE`.
+pub(crate) fn inspect(path: &Path, out: &mut Out) -> Result<Exit, CliError> {
+    let bytes = build::read_any(path)?;
+    let bundle = rules_bundle::open(&bytes).map_err(|source| CliError::Bundle {
+        path: path.to_owned(),
+        source,
+    })?;
+    let size = |bytes: usize| units::size(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let good = out.tone(Tone::Good, "content matches its hash").to_string();
+    out.line(format_args!("bundle {}", bundle.hash))?;
+    out.line(format_args!("{good}, {}", size(bytes.len())))?;
+    out.line("")?;
+    pack::summary(&bundle.plan, out)?;
+    out.line("")?;
+    let mut table = Table::new([
+        ("lane", Align::Left),
+        ("WebAssembly", Align::Right),
+        ("machine code", Align::Right),
+        ("slots", Align::Right),
+        ("windows", Align::Right),
+    ]);
+    for (lane, code) in bundle.plan.lanes.iter().zip(&bundle.lanes) {
+        table.row([
+            lane.name.as_str().into(),
+            size(code.wasm.len()).into(),
+            size(code.native.len()).into(),
+            lane.slots().to_string().into(),
+            lane.windows.len().to_string().into(),
+        ]);
+    }
+    out.text(table.painted(out.paint()))?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,92 @@
+//! The `tripline` command: the pack compiler, the desk, and the questions people ask a guard.
+//!
+//! | module | commands |
+//! |---|---|
+//! | [`args`], [`settings`] | what was typed; what it means here |
+//! | [`build`], `pack` | `check`, `build`, `schema`, `inspect` |
+//! | `run` | `run` |
+//! | `show`, `latency`, `events`, `act` | `status`, `tags`, `latency`, `events`, `reset`, `trip` |
+//! | `demo` | `demo` |
+//! | `table`, `paint`, `units`, `out` | how it looks |
+//!
+//! Which thread: the main thread of `tripline`, never a lane, never the guard. May it block: yes. Hazards: H-46 to H-48
+//! (a pack loads whole or not at all), H-67 and H-68 (a bundle is written whole and renamed into place).
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod build;
+pub mod settings;
+
+mod act;
+mod demo;
+mod error;
+mod events;
+mod hgrm;
+mod inspect;
+mod latency;
+mod out;
+mod pack;
+mod paint;
+mod run;
+mod show;
+mod table;
+mod units;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+use error::{CliError, Exit};
+use out::Out;
+use settings::Settings;
+
+/// Limits of the command line, with the reason for each value.
+pub mod limits {
+    use std::time::Duration;
+
+    /// Longest `--seconds` and the like would be; a follower looks at its stop flag this often.
+    pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+}
+
+/// Runs the command with these arguments (the program's name first) and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        // Help and version are no errors for clap either: it prints them to standard output and means 0.
+        Err(error) => {
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
+            // A closed pipe is the reader's choice.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let settings = Settings::resolve(&args);
+    let mut out = Out::new(settings.paint);
+    let ended = dispatch(&args.command, &settings, &mut out);
+    out::report(ended, &settings, &mut out).into()
+}
+
+fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
+    match command {
+        Command::Check { pack } => pack::check(pack, settings, out),
+        Command::Build { pack, output } => pack::build(pack, output, settings, out),
+        Command::Schema => pack::schema(out),
+        Command::Inspect { bundle } => inspect::inspect(bundle, out),
+        Command::Run { pack } => run::run(pack, settings, out),
+        Command::Status { format } => show::status(*format, settings, out),
+        Command::Tags { format } => show::tags(*format, settings, out),
+        Command::Latency { format, hgrm } => {
+            latency::latency(*format, hgrm.as_deref(), settings, out)
+        }
+        Command::Reset => act::reset(settings, out),
+        Command::Trip { reason } => act::trip(reason, settings, out),
+        Command::Events { follow, format } => events::events(*follow, *format, settings, out),
+        Command::Demo { once, seed } => demo::demo(*once, *seed, settings, out),
+    }
+}

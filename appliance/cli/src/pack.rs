@@ -1,0 +1,165 @@
+//! `check`, `build`, `schema`.
+
+use std::path::Path;
+
+use rules_bundle::{LanePlan, LinkPlan, Plan};
+use rules_pack::Finding;
+
+use crate::build::{self, BuildError, Built, Checked};
+use crate::error::{CliError, Exit};
+use crate::out::{Out, note};
+use crate::paint::Tone;
+use crate::settings::Settings;
+use crate::table::{Align, Table};
+use crate::units;
+
+/// Rules that are listed one by one. A larger pack shows its costliest rules instead.
+const RULES_LISTED: usize = 40;
+/// How many of them.
+const COSTLIEST: usize = 10;
+
+/// `tripline check PACK`.
+pub(crate) fn check(path: &Path, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
+    let checked = loaded(build::check_pack(path), settings)?;
+    summary(&checked.plan, out)?;
+    Ok(Exit::Ok)
+}
+
+/// `tripline build PACK -o FILE`.
+pub(crate) fn build(
+    path: &Path,
+    output: &Path,
+    settings: &Settings,
+    out: &mut Out,
+) -> Result<Exit, CliError> {
+    let checked = loaded(build::check_pack(path), settings)?;
+    let built = build::compile(checked)?;
+    build::write_whole(output, &built.bytes).map_err(|source| CliError::File {
+        path: output.to_owned(),
+        source,
+    })?;
+    let Built { bytes, bundle, .. } = built;
+    let size = units::size(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    let head = out.tone(Tone::Good, "built").to_string();
+    out.line(format_args!("{head} {} ({size})", output.display()))?;
+    out.line(format_args!(
+        "  pack    {} {}",
+        bundle.plan.name, bundle.plan.version
+    ))?;
+    out.line(format_args!("  bundle  {}", bundle.hash))?;
+    Ok(Exit::Ok)
+}
+
+/// `tripline schema`.
+pub(crate) fn schema(out: &mut Out) -> Result<Exit, CliError> {
+    out.json(&rules_pack::json_schema())?;
+    Ok(Exit::Ok)
+}
+
+/// Shows findings on standard error; gives the pack if it loads.
+pub(crate) fn loaded(
+    checked: Result<Checked, BuildError>,
+    settings: &Settings,
+) -> Result<Checked, CliError> {
+    match checked {
+        Ok(checked) => {
+            show(&checked.warnings, &checked.text, settings);
+            Ok(checked)
+        }
+        Err(BuildError::Findings { findings, text, .. }) => {
+            show(&findings, &text, settings);
+            Err(CliError::Findings)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn show(findings: &[Finding], text: &str, settings: &Settings) {
+    if !findings.is_empty() {
+        let rendered = rules_pack::render(findings, text, settings.error_paint.colors());
+        note(rendered.trim_end());
+    }
+}
+
+/// What a pack holds.
+pub(crate) fn summary(plan: &Plan, out: &mut Out) -> Result<(), CliError> {
+    let title = format!("{} {}", plan.name, plan.version);
+    let title = out.tone(Tone::Strong, title).to_string();
+    if plan.description.is_empty() {
+        out.line(title)?;
+    } else {
+        out.line(format_args!("{title}: {}", plan.description))?;
+    }
+    for lane in &plan.lanes {
+        out.line("")?;
+        lane_summary(lane, out)?;
+    }
+    out.line("")?;
+    match &plan.alerts {
+        Some(alerts) => out.line(format_args!(
+            "alerts go to {}:{} under {}/{}/",
+            alerts.broker.host, alerts.broker.port, alerts.topic_prefix, plan.name
+        )),
+        None => out.line("no alerts are sent: the pack has no `alerts`"),
+    }
+}
+
+fn lane_summary(lane: &LanePlan, out: &mut Out) -> Result<(), CliError> {
+    let modbus = |device: &&rules_bundle::DevicePlan| matches!(device.link, LinkPlan::Modbus(_));
+    let modbus = lane.devices.iter().filter(modbus).count();
+    let name = out
+        .tone(Tone::Strong, format_args!("lane {}", lane.name))
+        .to_string();
+    out.line(format_args!(
+        "{name}: {} ({modbus} Modbus, {} MQTT), {}, {}, {}",
+        counted(lane.devices.len(), "device"),
+        lane.devices.len().saturating_sub(modbus),
+        counted(lane.tags.len(), "tag"),
+        counted(lane.rules.len(), "rule"),
+        counted(lane.outputs.len(), "output"),
+    ))?;
+    let mut rules: Vec<_> = lane.rules.iter().collect();
+    if rules.len() > RULES_LISTED {
+        let total: u64 = rules.iter().map(|rule| rule.program.fuel()).sum();
+        out.line(format_args!(
+            "  all rules together: {total} fuel at most; the {COSTLIEST} costliest:"
+        ))?;
+        rules.sort_by_key(|rule| std::cmp::Reverse(rule.program.fuel()));
+        rules.truncate(COSTLIEST);
+    }
+    let mut table = Table::new([
+        ("rule", Align::Left),
+        ("level", Align::Left),
+        ("fuel bound", Align::Right),
+        ("depth", Align::Right),
+        ("on-delay", Align::Right),
+        ("deadline", Align::Right),
+        ("stops", Align::Left),
+    ]);
+    for rule in rules {
+        let stops = rule
+            .stops
+            .iter()
+            .filter_map(|index| lane.outputs.get(usize::from(*index)));
+        let stops: Vec<_> = stops.map(|output| output.name.as_str()).collect();
+        table.row([
+            rule.id.as_str().into(),
+            rule.level.as_str().into(),
+            rule.program.fuel().to_string().into(),
+            rule.program.depth().to_string().into(),
+            units::time(rule.on_delay.as_ns()).into(),
+            rule.deadline
+                .map_or("-".to_owned(), |deadline| units::time(deadline.as_ns()))
+                .into(),
+            stops.join(", ").into(),
+        ]);
+    }
+    if table.is_empty() {
+        return Ok(());
+    }
+    out.text(table.painted(out.paint()))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,149 @@
+//! Aligned tables: columns as wide as their widest cell, two blanks between, no trailing blanks.
+
+use std::fmt;
+
+use crate::paint::{Paint, Tone};
+
+/// How a column is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// A cell.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+/// A cell in another tone.
+pub(crate) fn toned(tone: Tone, text: impl Into<String>) -> Cell {
+    Cell {
+        text: text.into(),
+        tone,
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        toned(Tone::Plain, text)
+    }
+}
+
+/// A table in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<Cell>>,
+    indent: usize,
+}
+
+impl Table {
+    pub(crate) fn new<const N: usize>(columns: [(&'static str, Align); N]) -> Self {
+        Self {
+            columns: columns.into(),
+            rows: Vec::new(),
+            indent: 2,
+        }
+    }
+
+    pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+        self.rows.push(cells.into());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// To be displayed with these colours.
+    pub(crate) const fn painted(&self, paint: Paint) -> PaintedTable<'_> {
+        PaintedTable { table: self, paint }
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |(index, (heading, _)): (usize, &(&str, Align))| {
+            let cells = self.rows.iter().filter_map(|row| row.get(index));
+            let widest = cells.map(|cell| cell.text.chars().count()).max();
+            widest.unwrap_or(0).max(heading.chars().count())
+        };
+        self.columns.iter().enumerate().map(width).collect()
+    }
+}
+
+/// A table with its colours.
+pub(crate) struct PaintedTable<'a> {
+    table: &'a Table,
+    paint: Paint,
+}
+
+impl fmt::Display for PaintedTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.table.widths();
+        let headings: Vec<Cell> = self
+            .table
+            .columns
+            .iter()
+            .map(|(heading, _)| toned(Tone::Faint, *heading))
+            .collect();
+        for row in std::iter::once(&headings).chain(&self.table.rows) {
+            self.line(f, row, &widths)?;
+        }
+        Ok(())
+    }
+}
+
+impl PaintedTable<'_> {
+    fn line(&self, f: &mut fmt::Formatter<'_>, row: &[Cell], widths: &[usize]) -> fmt::Result {
+        write!(f, "{:indent$}", "", indent = self.table.indent)?;
+        let last = row
+            .iter()
+            .rposition(|cell| !cell.text.is_empty())
+            .unwrap_or(0);
+        let columns = row.iter().zip(widths).zip(&self.table.columns);
+        for (index, ((cell, width), (_, align))) in columns.enumerate() {
+            if index > last {
+                break;
+            }
+            let pad = width.saturating_sub(cell.text.chars().count());
+            let (before, after) = match align {
+                Align::Left if index == last => (0, 0),
+                Align::Left => (0, pad),
+                Align::Right => (pad, 0),
+            };
+            let text = self.paint.text(cell.tone, &cell.text);
+            write!(f, "{:before$}{text}{:after$}", "", "")?;
+            if index < last {
+                f.write_str("  ")?;
+            }
+        }
+        writeln!(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_tail() {
+        let mut table = Table::new([
+            ("name", Align::Left),
+            ("n", Align::Right),
+            ("why", Align::Left),
+        ]);
+        table.row(["a".into(), "1".into(), "".into()]);
+        table.row(["längere".into(), "1000".into(), "x".into()]);
+        let expected = "  name        n  why\n  a           1\n  längere  1000  x\n";
+        assert_eq!(table.painted(Paint::new(false)).to_string(), expected);
+    }
+
+    #[test]
+    fn colours_do_not_change_the_alignment() {
+        let mut table = Table::new([("a", Align::Left), ("b", Align::Left)]);
+        table.row([toned(Tone::Bad, "xx"), "y".into()]);
+        let text = table.painted(Paint::new(true)).to_string();
+        assert!(text.ends_with("\u{1b}[1;31mxx\u{1b}[0m  y\n"), "{text:?}");
+    }
+}
