@@ -2,8 +2,12 @@
 
 /// Findings that are shown. Beyond, they are counted: a person mends a few and checks again.
 pub(crate) const FINDINGS_MAX: usize = 500;
-/// Findings that get a search for similar names. Each search walks up to 16,384 tags.
-pub(crate) const SUGGESTIONS_MAX: usize = 100;
+/// Findings that get a search for similar names. Each search walks up to 16,384 tags and takes some 20 ms then.
+pub(crate) const SUGGESTIONS_MAX: usize = 25;
+/// Constants, and macros, of a pack. As many as tags: more would be a generated file that went wrong.
+pub(crate) const NAMES_MAX: usize = 16_384;
+/// Words in the `tags` of a rule. They are shown in lists and sent with every alert.
+pub(crate) const RULE_WORDS_MAX: usize = 32;
 /// One day, in nanoseconds. Longer delays, periods and deadlines are slips of the pen; and a day in nanoseconds leaves
 /// room for sums without overflow.
 pub(crate) const DURATION_NS_MAX: u64 = 86_400 * 1_000_000_000;

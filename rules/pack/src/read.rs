@@ -125,15 +125,16 @@ macro_rules! record {
                 const KEYS: &[(&'static str, bool)] = &[$((key_of(stringify!($field)), <$ty as Slot>::REQUIRED),)*];
                 let entries = cx.entries(node, owner)?;
                 let mut record = Self { at: owner.clone(), ..Self::default() };
-                let mut seen: Vec<&$crate::yaml::Entry> = Vec::with_capacity(entries.len());
+                let mut seen: Vec<&$crate::yaml::Entry> = Vec::with_capacity(KEYS.len());
                 for entry in entries {
+                    // Known keys only are remembered, so that a flood of unknown ones costs no more than its length.
                     if cx.is_repeated(entry, &seen) {
                         continue;
                     }
-                    seen.push(entry);
                     $(if entry.key == key_of(stringify!($field)) {
                         record.given.push((key_of(stringify!($field)), entry.key_span.clone()));
                         record.$field.fill(entry, cx);
+                        seen.push(entry);
                         continue;
                     })*
                     if let Some(meant) = cx.unknown_key(entry, KEYS) {

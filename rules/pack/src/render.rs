@@ -179,38 +179,37 @@ impl Excerpt {
             .end
             .saturating_sub(start)
             .clamp(from, line.len());
-        let part = |range: std::ops::Range<usize>| visible(line.get(range).unwrap_or_default());
+        let part = |range: std::ops::Range<usize>| line.get(range).unwrap_or_default();
         let (before, marked, after) = (part(0..from), part(from..to), part(to..line.len()));
-        let skip = if before
-            .len()
-            .saturating_add(marked.len())
-            .saturating_add(after.len())
-            <= WIDTH
-        {
-            0
+        // A line may have megabytes: only what can be shown is looked at.
+        let long = line.chars().nth(WIDTH).is_some();
+        let marked = visible(marked.chars().take(WIDTH));
+        let lead = if long && before.chars().nth(LEAD).is_some() {
+            let tail: Vec<char> = before.chars().rev().take(LEAD).collect();
+            let mut lead = visible("...".chars());
+            lead.extend(visible(tail.into_iter().rev()));
+            lead
         } else {
-            before.len().saturating_sub(LEAD)
+            visible(before.chars())
         };
-        let mut text: String = if skip > 0 {
-            "...".into()
-        } else {
-            String::new()
-        };
-        let lead = text.len();
-        text.extend(before.iter().skip(skip));
-        text.extend(marked.iter().chain(&after).take(WIDTH));
+        let room = WIDTH.saturating_sub(lead.len().saturating_add(marked.len()));
+        let mut text: String = lead.iter().chain(&marked).collect();
+        text.extend(visible(after.chars().take(room)));
+        if after.chars().nth(room).is_some() {
+            text.push_str("...");
+        }
         Self {
             text: text.trim_end().to_owned(),
-            before: lead.saturating_add(before.len()).saturating_sub(skip),
+            before: lead.len(),
             carets: marked.len().clamp(1, WIDTH),
         }
     }
 }
 
-/// The characters of `text` as they are shown: tabs widened, control characters and byte order marks made harmless.
-fn visible(text: &str) -> Vec<char> {
-    let mut shown = Vec::with_capacity(text.len());
-    for character in text.chars() {
+/// Characters as they are shown: tabs widened, control characters and byte order marks made harmless.
+fn visible(text: impl Iterator<Item = char>) -> Vec<char> {
+    let mut shown = Vec::new();
+    for character in text {
         match character {
             '\t' => shown.extend([' '; 4]),
             '\u{feff}' => {}

@@ -270,7 +270,12 @@ impl Finish<'_> {
 
     /// The parser drops tags that it knows (`!!str`) and starts the span after them.
     fn refuse_indirection(&mut self, span: &Range<usize>) {
-        let before = self.source.get(..span.start).unwrap_or_default();
+        if self.fault.is_some() {
+            return;
+        }
+        // A tag that is longer than this is none of YAML's own; looking further would make long lines quadratic.
+        let from = floor_border(self.source, span.start.saturating_sub(64));
+        let before = self.source.get(from..span.start).unwrap_or_default();
         let line = before.rsplit('\n').next().unwrap_or_default();
         let word = line
             .trim_end()

@@ -162,20 +162,97 @@ fn every_code_that_a_pack_can_cause_is_shown_by_an_example() {
     assert!(missing.is_empty(), "no example shows {missing:?}");
 }
 
-/// A good pack as plain data: what a change of the compiler changes is seen in review.
+/// Good packs as plain data: what a change of the compiler changes is seen in review.
 #[test]
-fn the_plan_of_a_shipped_pack_is_as_expected() {
-    let source = include_str!("../../packs/press-line.yaml");
-    let plan = rules_pack::load("press-line.yaml", source).unwrap().plan;
-    let shown = format!("{plan:#?}\n");
-    let expected = folder("good").join("press-line.plan.txt");
-    if updating() {
-        std::fs::create_dir_all(folder("good")).unwrap();
-        std::fs::write(&expected, &shown).unwrap();
+fn the_plans_of_shipped_packs_are_as_expected() {
+    for (name, source) in [
+        ("press-line", include_str!("../../packs/press-line.yaml")),
+        (
+            "fan-two-lanes",
+            include_str!("../../packs/fan-two-lanes.yaml"),
+        ),
+    ] {
+        let plan = rules_pack::load(name, source).unwrap().plan;
+        let shown = format!("{plan:#?}\n");
+        let expected = folder("good").join(format!("{name}.plan.txt"));
+        if updating() {
+            std::fs::create_dir_all(folder("good")).unwrap();
+            std::fs::write(&expected, &shown).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&expected).unwrap_or_default(),
+            shown,
+            "{name} is not as expected (UPDATE_GOLDEN=1 accepts)"
+        );
     }
+}
+
+/// Every address, slot and index of a pack with two lanes, as worked out by hand.
+#[test]
+fn two_lanes_share_no_index() {
+    let source = include_str!("../../packs/fan-two-lanes.yaml");
+    let plan = rules_pack::load("fan", source).unwrap().plan;
+    let [supply, exhaust] = plan.lanes.as_slice() else {
+        panic!()
+    };
+    let rules_bundle::LinkPlan::Modbus(modbus) = &supply.devices[0].link else {
+        panic!()
+    };
     assert_eq!(
-        std::fs::read_to_string(&expected).unwrap_or_default(),
-        shown,
-        "not as expected (UPDATE_GOLDEN=1 accepts)"
+        modbus
+            .points
+            .iter()
+            .map(|point| point.address)
+            .collect::<Vec<_>>(),
+        [0, 2],
+        "one_based"
+    );
+    assert_eq!(modbus.poll, None, "continuous");
+    assert_eq!(
+        supply.outputs[0].target,
+        rules_bundle::OutputTarget::Coil {
+            address: 0,
+            run: true
+        }
+    );
+    assert_eq!(
+        exhaust.outputs[0].target,
+        rules_bundle::OutputTarget::Register {
+            address: 100,
+            run: 1,
+            safe: 0
+        }
+    );
+    assert_eq!(exhaust.outputs[0].unit, 17, "of the device");
+    assert_eq!(
+        exhaust.outputs[0].backoff_max,
+        drivers_frame::DurNs::from_ms(200),
+        "a stop is tried again soon"
+    );
+    assert_eq!(
+        exhaust
+            .tags
+            .iter()
+            .map(|tag| tag.device.0)
+            .collect::<Vec<_>>(),
+        [0, 0]
+    );
+    // 10 s at 50 ms are 200 samples.
+    assert_eq!(
+        exhaust
+            .windows
+            .iter()
+            .map(|window| window.capacity)
+            .collect::<Vec<_>>(),
+        [408]
+    );
+    assert_eq!(exhaust.slots(), 3);
+    assert_eq!(
+        exhaust
+            .rules
+            .iter()
+            .map(|rule| rule.stops.clone())
+            .collect::<Vec<_>>(),
+        [vec![0], vec![]]
     );
 }

@@ -103,6 +103,31 @@ fn hold(source: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Long lines, floods of keys, deep nesting: taken in time that grows with the length, not with its square.
+#[test]
+fn hostile_shapes_are_taken() {
+    let keys: String = (0..30_000).map(|key| format!("k{key}: 1\n")).collect();
+    let bomb: String = (1..=20)
+        .map(|level| format!("  m{level}: m{0} && m{0}\n", level - 1))
+        .collect();
+    let bomb = PACKS[1].replace("when: ", "when: m20 && ")
+        + "macros:\n  m0: pump.pressure > 1 bar\n"
+        + &bomb;
+    let shapes = [
+        format!("tripline: 1\nrules: [{}]\n", "{x: 1},".repeat(20_000)),
+        format!("rules: [{}]", "a,".repeat(60_000)),
+        keys,
+        "tags: 1\n".repeat(30_000),
+        bomb,
+    ];
+    for shape in shapes {
+        hold(&shape).unwrap();
+    }
+    for piece in PIECES {
+        hold(&piece.repeat(20_000)).unwrap();
+    }
+}
+
 /// A change to a text, at a place given as a share of its length.
 #[derive(Clone, Debug)]
 enum Change {

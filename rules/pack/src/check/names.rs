@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use rules_expr::{Constant, Scope, TagInfo, TagKind, Unit, parse_quantity};
 
+use super::at_most;
 use super::model::Tag;
 use super::text::check_name;
 use crate::finding::Code;
+use crate::limits::NAMES_MAX;
 use crate::raw;
 use crate::read::{Cx, Map, Span};
 use crate::scalar::{Expression, Quantity};
@@ -139,6 +141,9 @@ fn constants<'n>(
     cx: &mut Cx<'_, '_>,
 ) -> HashMap<&'n str, Word<Constant>> {
     let mut constants = HashMap::new();
+    if let Some(map) = map {
+        at_most("constants", map.entries.len(), NAMES_MAX, &map.at, cx);
+    }
     for named in map.map_or(&[][..], |map| &map.entries) {
         check_name("constant", &named.name, &named.span, cx);
         let value =
@@ -169,6 +174,9 @@ fn macros<'n>(
     cx: &mut Cx<'_, '_>,
 ) -> HashMap<&'n str, Word<&'n str>> {
     let mut macros = HashMap::new();
+    if let Some(map) = map {
+        at_most("macros", map.entries.len(), NAMES_MAX, &map.at, cx);
+    }
     for named in map.map_or(&[][..], |map| &map.entries) {
         check_name("macro", &named.name, &named.span, cx);
         let value = named

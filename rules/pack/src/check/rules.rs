@@ -13,7 +13,7 @@ use super::names::Names;
 use super::text::{check_id, check_text, ordinary_text, positive};
 use super::{at_most, unknown_name};
 use crate::finding::Code;
-use crate::limits::{CONTINUOUS_PERIOD_NS, MQTT_PERIOD_NS};
+use crate::limits::{CONTINUOUS_PERIOD_NS, MQTT_PERIOD_NS, RULE_WORDS_MAX};
 use crate::raw::{self, LevelWord};
 use crate::read::{Cx, List, Span};
 
@@ -91,6 +91,15 @@ fn rule(
     let message = ordinary_text("the message", raw.message.as_ref(), cx);
     let runbook = ordinary_text("the runbook", raw.runbook.as_ref(), cx);
     let tags = raw.tags.as_ref().map_or(&[][..], |tags| &tags.items);
+    if let Some(list) = raw.tags.as_ref() {
+        at_most(
+            "words in one rule",
+            list.items.len(),
+            RULE_WORDS_MAX,
+            &list.at,
+            cx,
+        );
+    }
     for word in tags {
         check_text("a word in `tags`", word, ID_BYTES_MAX, cx);
     }
