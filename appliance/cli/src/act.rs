@@ -59,10 +59,10 @@ pub(crate) fn trip(reason: &str, settings: &Settings, out: &mut Out) -> Result<E
     match Client::connect(&settings.socket)?.ask(&request)? {
         Reply::Done {} => {
             let done = out.tone(Tone::Bad, "tripped").to_string();
-            let hint = settings.socket_hint();
+            let status = settings.command("status");
             out.line(format_args!("{done}: every output is stopped and latched"))?;
             out.line(format_args!(
-                "  see that the stops are confirmed:  tripline{hint} status"
+                "  see that the stops are confirmed:  {status}"
             ))?;
             Ok(Exit::Ok)
         }

@@ -2,12 +2,14 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use appliance_control::EventBody;
 use appliance_desk::broker::publisher_config;
 use appliance_desk::message::PackFacts;
 use appliance_desk::notice::{self, Notice, NoticeReceiver};
 use appliance_desk::relay::{Farewell, Relay, RelayConfig};
+use appliance_desk::repeats::Repeats;
 use appliance_desk::signals::StopSignal;
 use appliance_desk::supervise::{GuardCommand, Outcome, Supervisor, find_guard};
 use appliance_desk::{NOTICE, wall_time};
@@ -159,21 +161,26 @@ pub(crate) fn run(path: &Path, settings: &Settings, out: &mut Out) -> Result<Exi
         "guard {found}, control socket {}",
         settings.socket.display()
     ))?;
-    let hint = settings.socket_hint();
     out.line(format_args!(
-        "see `tripline{hint} status`; release a trip with `tripline{hint} reset`; Ctrl-C stops"
+        "see `{}`; release a trip with `{}`; Ctrl-C stops",
+        settings.command("status"),
+        settings.command("reset")
     ))?;
     out.line(format_args!("{NOTICE}"))?;
+    let mut repeats = Repeats::default();
     while !stop.is_set() && !running.is_over() {
-        show(&running.notices, out)?;
+        show(&running.notices, &mut repeats, out)?;
     }
     if stop.is_set() {
         out.line("stopping: the guard writes and confirms every stop")?;
     }
     let (outcome, farewell, notices) = running.stop();
     // The last notices lie in the queue; nobody sends any more.
-    while let Some(notice) = notices.next(std::time::Duration::ZERO) {
-        print(&notice, out)?;
+    while let Some(notice) = notices.next(Duration::ZERO) {
+        // That the guard is gone is what was asked for.
+        if notice != Notice::GuardDown {
+            print(&notice, &mut repeats, out)?;
+        }
     }
     finish(outcome, farewell, out)
 }
@@ -195,9 +202,9 @@ fn open_or_build(path: &Path, settings: &Settings) -> Result<(Vec<u8>, Bundle), 
 }
 
 /// What came within a moment.
-fn show(notices: &NoticeReceiver, out: &mut Out) -> Result<(), CliError> {
+fn show(notices: &NoticeReceiver, repeats: &mut Repeats, out: &mut Out) -> Result<(), CliError> {
     if let Some(notice) = notices.next(LOOK_EVERY) {
-        print(&notice, out)?;
+        print(&notice, repeats, out)?;
     }
     match notices.take_skipped() {
         0 => Ok(()),
@@ -207,23 +214,30 @@ fn show(notices: &NoticeReceiver, out: &mut Out) -> Result<(), CliError> {
     }
 }
 
-fn print(notice: &Notice, out: &mut Out) -> Result<(), CliError> {
-    match notice {
+fn print(notice: &Notice, repeats: &mut Repeats, out: &mut Out) -> Result<(), CliError> {
+    let line = match notice {
         Notice::Event(event) if is_news(&event.body) => {
+            let Some(skipped) = repeats.admit(&event.body, Instant::now()) else {
+                return Ok(());
+            };
             let line = events::line(event, out);
-            out.line(line)
+            if skipped > 0 {
+                format!("{line} ({skipped} times more in the meantime)")
+            } else {
+                line
+            }
         }
-        Notice::Event(_) => Ok(()),
+        Notice::Event(_) => return Ok(()),
         other => {
             let time = wall_time::time_of_day(wall_time::now_ns());
-            let line = format!(
+            format!(
                 "{}  {}",
                 out.tone(Tone::Faint, time),
                 out.tone(tone(other), other)
-            );
-            out.line(line)
+            )
         }
-    }
+    };
+    out.line(line)
 }
 
 /// Rules that begin to watch or count their on-delay are no news; `tripline events` has them.
@@ -268,4 +282,19 @@ fn finish(outcome: Outcome, farewell: Farewell, out: &mut Out) -> Result<Exit, C
     } else {
         Exit::Failed
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_desk_a_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("guard.sock");
+        let first = lock(&socket).unwrap();
+        assert!(matches!(lock(&socket), Err(CliError::DeskRuns(_))));
+        drop(first);
+        assert!(lock(&socket).is_ok());
+    }
 }

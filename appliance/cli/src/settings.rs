@@ -58,13 +58,13 @@ impl Settings {
         }
     }
 
-    /// The words to add to a command so that it finds the same guard.
+    /// A command as it must be typed to reach the same guard.
     #[must_use]
-    pub fn socket_hint(&self) -> String {
+    pub fn command(&self, command: &str) -> String {
         if self.socket_named {
-            format!(" --socket {}", self.socket.display())
+            format!("tripline {command} --socket {}", self.socket.display())
         } else {
-            String::new()
+            format!("tripline {command}")
         }
     }
 }

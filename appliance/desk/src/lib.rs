@@ -7,6 +7,7 @@
 //! | [`broker`] | from the pack's broker to a publisher with a last will |
 //! | [`message`] | the JSON of an alert; `docs/alerts.md` is its reference |
 //! | [`outbox`] | what is published: alerts in order, retained states newest-wins, what was dropped |
+//! | [`repeats`] | keeps an output fault that repeats for hours from drowning everything else |
 //! | [`notice`] | what a person at the terminal is told, and the words for it |
 //! | [`wall_time`] | RFC 3339 |
 //!
@@ -22,6 +23,7 @@ pub mod message;
 pub mod notice;
 pub mod outbox;
 pub mod relay;
+pub mod repeats;
 pub mod signals;
 pub mod supervise;
 pub mod wall_time;

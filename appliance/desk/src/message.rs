@@ -119,6 +119,7 @@ enum PackEvent<'a> {
     OutputFault {
         output: &'a str,
         cause: &'a str,
+        repeats: u64,
     },
 }
 
@@ -250,9 +251,10 @@ impl PackFacts {
         format!("{}/status", self.root)
     }
 
-    /// The message of an event. Per-rule events go to the rule's alert topic, all others to `<root>/events`.
+    /// The message of an event. Per-rule events go to the rule's alert topic, all others to `<root>/events`. `repeats`:
+    /// how many events like this one came before it and were not published (output faults only).
     #[must_use]
-    pub fn message(&self, event: &Event, guard_pid: u32) -> Message {
+    pub fn message(&self, event: &Event, guard_pid: u32, repeats: u64) -> Message {
         let no_rule = RuleFacts {
             level: "",
             message: String::new(),
@@ -285,7 +287,10 @@ impl PackFacts {
                 };
                 (alerts(rule), self.json(event, guard_pid, body))
             }
-            body => (events(), self.json(event, guard_pid, pack_event(body))),
+            body => (
+                events(),
+                self.json(event, guard_pid, pack_event(body, repeats)),
+            ),
         };
         Message {
             topic,
@@ -596,7 +601,7 @@ fn rule_alert<'a>(body: &'a EventBody, facts: &'a RuleFacts) -> Option<RuleAlert
     })
 }
 
-fn pack_event(body: &EventBody) -> Option<PackEvent<'_>> {
+fn pack_event(body: &EventBody, repeats: u64) -> Option<PackEvent<'_>> {
     Some(match body {
         EventBody::Latched {
             output,
@@ -614,7 +619,11 @@ fn pack_event(body: &EventBody) -> Option<PackEvent<'_>> {
             up: *up,
             cause: cause.as_deref(),
         },
-        EventBody::OutputFault { output, cause } => PackEvent::OutputFault { output, cause },
+        EventBody::OutputFault { output, cause } => PackEvent::OutputFault {
+            output,
+            cause,
+            repeats,
+        },
         EventBody::Rule { .. } | EventBody::StopConfirmed { .. } => return None,
     })
 }

@@ -27,6 +27,7 @@ use crate::limits::{GUARD_RETRY, HEARTBEAT, LOOK_EVERY, STATUS_EVERY};
 use crate::message::{AlertCounts, GatewayStatus, PackFacts, Retained, json, offline};
 use crate::notice::{Notice, Notices};
 use crate::outbox::Outbox;
+use crate::repeats::Repeats;
 use crate::wall_time;
 
 /// What a relay needs.
@@ -176,6 +177,7 @@ struct Worker {
     gateway: GatewayStatus,
     beaten: Option<GatewayStatus>,
     beat_at: Instant,
+    faults: Repeats,
     told: Told,
 }
 
@@ -219,6 +221,7 @@ impl Worker {
             gateway,
             beaten: None,
             beat_at: now,
+            faults: Repeats::default(),
             told: Told::default(),
         }
     }
@@ -335,8 +338,9 @@ impl Worker {
             }
         }
         self.seen = event.seq;
-        if let Some(outbox) = &mut self.outbox {
-            outbox.alert(&self.config.facts.message(&event, self.pid));
+        let repeats = self.faults.admit(&event.body, Instant::now());
+        if let (Some(outbox), Some(repeats)) = (&mut self.outbox, repeats) {
+            outbox.alert(&self.config.facts.message(&event, self.pid, repeats));
         }
         if let Some(state) = self.config.facts.state_of_event(&event) {
             self.take_state(state);

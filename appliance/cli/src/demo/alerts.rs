@@ -16,6 +16,8 @@ const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) topic: String,
+    /// As it came.
+    pub(super) text: String,
     pub(super) json: serde_json::Value,
 }
 
@@ -47,7 +49,8 @@ impl Alerts {
                     Ok(Event::Incoming(Packet::Publish(publish))) if !publish.retain => {
                         let json = serde_json::from_slice(&publish.payload).unwrap_or_default();
                         let topic = publish.topic;
-                        if sender.try_send(Received { topic, json }).is_err() {
+                        let text = String::from_utf8_lossy(&publish.payload).into_owned();
+                        if sender.try_send(Received { topic, text, json }).is_err() {
                             return;
                         }
                     }

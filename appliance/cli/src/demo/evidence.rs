@@ -224,6 +224,7 @@ mod tests {
             confirmed: Some((Duration::from_millis(22), false)),
             alert: Some(Received {
                 topic: String::new(),
+                text: String::new(),
                 json: serde_json::Value::Null,
             }),
             ..Evidence::default()

@@ -100,8 +100,14 @@ fn play(stage: &mut Stage, once: bool, stop: &StopSignal, out: &mut Out) -> Resu
             Lap::Tripped => {}
             Lap::Interrupted => return Ok(once),
             Lap::NotTripped => return Ok(true),
-            Lap::TooEarly if once => return Ok(true),
+            Lap::TooEarly if once => {
+                verdict(&[Missed::StoppedTooEarly], out)?;
+                return Ok(true);
+            }
             Lap::TooEarly => {
+                out.line("")?;
+                out.line("The press was stopped while its bearing was good. By you? The reason:")?;
+                out.line(format_args!("  {}", stage.command("status")))?;
                 wait_for_operator(stage, stop, out)?;
                 continue;
             }
@@ -175,8 +181,6 @@ fn lap_until_trip(
         return Ok(Lap::Interrupted);
     }
     if stage.is_stopped() {
-        verdict(&[Missed::StoppedTooEarly], out)?;
-        out.line(format_args!("  see why: {}", stage.command("status")))?;
         return Ok(Lap::TooEarly);
     }
     let line = out

@@ -16,7 +16,7 @@ use crate::units;
 /// The trip, in the order of its events.
 pub(super) fn trip(evidence: &Evidence, stage: &Stage, out: &mut Out) -> Result<(), CliError> {
     heading("What happened", out)?;
-    let at = |time: Duration| format!("{:>12}", format!("+{}", time_of(time)));
+    let at = |time: Duration| format!("{:>12}", format!("+{:.3} ms", time.as_secs_f64() * 1e3));
     let on_delay = evidence
         .latency
         .as_ref()
@@ -41,7 +41,7 @@ pub(super) fn trip(evidence: &Evidence, stage: &Stage, out: &mut Out) -> Result<
             out.line(line)?;
             let ours = reaction.saturating_sub(Duration::from_nanos(on_delay));
             out.line(format_args!(
-                "{:>12}  (by the device's own stopwatch; without the on-delay: {}, of which the poll period is a part)",
+                "{:>12}  (by the device's own stopwatch; {} without the on-delay)",
                 "",
                 time_of(ours)
             ))?;
@@ -92,7 +92,7 @@ fn alert(evidence: &Evidence, out: &mut Out) -> Result<(), CliError> {
     match &evidence.alert {
         Some(alert) => {
             out.line(format_args!("topic {}", alert.topic))?;
-            out.json(&alert.json)
+            out.text(one_field_a_line(&alert.text))
         }
         None => out.line("none came"),
     }
@@ -108,10 +108,12 @@ pub(super) fn latency(stage: &Stage, out: &mut Out) -> Result<(), CliError> {
 pub(super) fn next(stage: &Stage, once: bool, out: &mut Out) -> Result<(), CliError> {
     heading("What to try next", out)?;
     if once {
-        out.line("Without --once the demo goes on, and a second terminal can ask and act:")?;
-    } else {
-        out.line("In a second terminal, while this goes on:")?;
+        let again = stage.program();
+        out.line(format_args!("  {again} demo"))?;
+        return out
+            .line("      goes on until Ctrl-C; a second terminal can then ask, trip and reset");
     }
+    out.line("In a second terminal, while this goes on:")?;
     for (command, why) in [
         ("status", "armed or tripped, and why"),
         ("tags", "every value with its quality and age"),
@@ -143,6 +145,47 @@ fn heading(text: &str, out: &mut Out) -> Result<(), CliError> {
     out.line(text)
 }
 
+/// A JSON object as it came, one field of the outermost level a line. Text in, text out: order and numbers stay.
+fn one_field_a_line(json: &str) -> String {
+    let mut text = String::new();
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for letter in json.chars() {
+        let outside = !quoted;
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '{' | '[' if outside => depth = depth.saturating_add(1),
+            '}' | ']' if outside => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if outside && letter == '}' && depth == 0 {
+            text.push('\n');
+        }
+        text.push(letter);
+        if outside && depth == 1 && matches!(letter, '{' | ',') {
+            text.push_str("\n  ");
+        } else if outside && matches!(letter, ':' | ',') {
+            text.push(' ');
+        }
+    }
+    text.push('\n');
+    text
+}
+
 fn time_of(time: Duration) -> String {
     units::time(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_its_order_and_its_strings() {
+        let json = r#"{"z":1,"a":["x, y",{"k":2}],"s":"\"{,:"}"#;
+        let expected =
+            "{\n  \"z\": 1,\n  \"a\": [\"x, y\", {\"k\": 2}],\n  \"s\": \"\\\"{,:\"\n}\n";
+        assert_eq!(one_field_a_line(json), expected);
+    }
 }

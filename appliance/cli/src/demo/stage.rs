@@ -65,7 +65,9 @@ impl Stage {
         let path = dir.path().join("demo.yaml");
         build::write_whole(&path, plant.demo_pack()?.as_bytes())
             .map_err(|source| file(&path, source))?;
-        let checked = pack::loaded(build::check_pack(&path), settings)?;
+        // Without the pack's lints: they are for its author.
+        let checked =
+            build::check_pack(&path).or_else(|error| pack::loaded(Err(error), settings))?;
         let prefix = checked
             .plan
             .alerts
@@ -114,14 +116,21 @@ impl Stage {
         &self.socket
     }
 
-    /// A `tripline` command for this guard, to be typed as it is.
-    pub(super) fn command(&self, command: &str) -> String {
+    /// How this program is called from here.
+    pub(super) fn program(&self) -> String {
         let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("tripline"));
         let here = std::env::current_dir().unwrap_or_default();
-        let own = own.strip_prefix(&here).unwrap_or(&own);
+        own.strip_prefix(&here)
+            .unwrap_or(&own)
+            .display()
+            .to_string()
+    }
+
+    /// A `tripline` command for this guard, to be typed as it is.
+    pub(super) fn command(&self, command: &str) -> String {
         format!(
             "{} {command} --socket {}",
-            own.display(),
+            self.program(),
             self.socket.display()
         )
     }

@@ -33,14 +33,14 @@ fn head(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliEr
     };
     let state = status.state.as_str().to_uppercase();
     let state = out.tone(tone, state).to_string();
-    let hint = settings.socket_hint();
+    let reset = settings.command("reset");
     match (&status.state, &status.reset_refusal) {
         (State::Tripped, Some(refusal)) => {
             out.line(format_args!("{state}  a reset is refused now: {refusal}"))?;
         }
         (State::Tripped, None) => {
             out.line(format_args!(
-                "{state}  no cause is left; release with: tripline{hint} reset"
+                "{state}  no cause is left; release with: {reset}"
             ))?;
         }
         (State::Armed, _) => out.line(format_args!("{state}  permits are granted, rules watch"))?,
