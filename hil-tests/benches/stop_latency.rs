@@ -2,9 +2,14 @@
 //! peers. What is measured, how, and what the figures do not say: `docs/benchmarks.md`.
 #![forbid(unsafe_code)]
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use hil_tests_rig::{Entry, Options, Road, Role};
+use appliance_control::{Client, Reply, Request};
+use hil_tests::guard::Site as GuardSite;
+use hil_tests::{binaries, packs};
+use hil_tests_rig::{Entry, Options, PinnedChild, Road, Role, Site, SystemError, SystemUnderTest};
 
 fn main() -> ExitCode {
     if std::env::args_os().len() == 1 {
@@ -20,22 +25,132 @@ fn not_asked() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The packs that Tripline is measured with. A pack that cannot be run is a line of the report that says so, and none
-/// of its gates is passed.
-fn tripline(_: &Options) -> Vec<Entry> {
-    let modbus = [1, 100, 1_000].map(|rules| {
-        let name = format!("tripline-{rules}");
-        left_out(Road::Modbus, rules, name)
+/// The packs that Tripline is measured with. The gated ones spin, as a lane on an isolated core does by itself; the
+/// parked one shows what sleeping in the kernel costs.
+fn tripline(options: &Options) -> Vec<Entry> {
+    let gated = [1_usize, 100, 1_000].map(|rules| {
+        let role = Role::Tripline {
+            rules: u32::try_from(rules).unwrap_or(u32::MAX),
+        };
+        (Road::Modbus, role, format!("tripline-{rules}"), Pack::Modbus { rules, wait: "spin" })
     });
-    let mqtt = left_out(Road::Mqtt, 1, "tripline-mqtt".to_owned());
-    modbus.into_iter().chain([mqtt]).collect()
+    let park = Pack::Modbus { rules: 1, wait: "park" };
+    let others = [
+        (Road::Modbus, Role::Bound, "tripline-1-park".to_owned(), park),
+        (Road::Mqtt, Role::Tripline { rules: 1 }, "tripline-mqtt".to_owned(), Pack::Mqtt),
+    ];
+    gated
+        .into_iter()
+        .chain(others)
+        .filter(|(_, _, name, _)| options.wants(name))
+        .map(|(road, role, name, pack)| {
+            let system = Tripline {
+                name,
+                pack,
+                bundle: None,
+                running: None,
+            };
+            Entry::ready(road, role, Box::new(system))
+        })
+        .collect()
 }
 
-fn left_out(road: Road, rules: u32, name: String) -> Entry {
-    Entry::left_out(
-        road,
-        Role::Tripline { rules },
-        name,
-        "this benchmark does not start the guard: it has no hil_tests_rig::SystemUnderTest for it",
+#[derive(Clone, Copy)]
+enum Pack {
+    Modbus { rules: usize, wait: &'static str },
+    Mqtt,
+}
+
+/// A real guard, pinned to the core of the system under test.
+struct Tripline {
+    name: String,
+    pack: Pack,
+    bundle: Option<Vec<u8>>,
+    running: Option<(GuardSite, PinnedChild)>,
+}
+
+impl Tripline {
+    fn yaml(&self, site: Site) -> Result<String, SystemError> {
+        match self.pack {
+            Pack::Modbus { rules, wait } => Ok(packs::Loop {
+                rules,
+                wait,
+                cpu: Some(site.cpu),
+                ..packs::Loop::new(site.device)
+            }
+            .yaml()),
+            Pack::Mqtt => {
+                let broker = site
+                    .broker
+                    .ok_or_else(|| SystemError::new("pack", "the rig gave no broker"))?;
+                Ok(mqtt_pack(site.device, broker, site.cpu))
+            }
+        }
+    }
+}
+
+/// The value comes over MQTT, the stop leaves over Modbus.
+fn mqtt_pack(device: SocketAddr, broker: SocketAddr, cpu: usize) -> String {
+    format!(
+        "tripline: 1\n\
+         pack: {{ name: publish-to-stop, version: \"1\" }}\n\
+         lanes:\n  main: {{ cpu: {cpu}, wait: park }}\n\
+         devices:\n\
+         \x20 io:\n    modbus: {{ host: {}, port: {}, unit: 1, poll: 1s, timeout: 1s, addressing: zero_based }}\n\
+         \x20 broker:\n    mqtt: {{ host: {}, port: {}, client_id: tripline-bench, keep_alive: 30s }}\n\
+         tags:\n\
+         \x20 value: {{ device: broker, topic: {}, qos: 0, payload: {{ json: /value }}, unit: mm/s, range: [0, 65535], stale_after: 2s }}\n\
+         outputs:\n\
+         \x20 run: {{ device: io, coil: 0, run: true, safe: false, refresh: 1s, confirm_within: 1s }}\n\
+         rules:\n\
+         \x20 - {{ id: over, when: value > 500 mm/s, level: danger, stops: [run], deadline: 10s, message: over the limit }}\n",
+        device.ip(),
+        device.port(),
+        broker.ip(),
+        broker.port(),
+        hil_tests_rig::TOPIC,
     )
+}
+
+impl SystemUnderTest for Tripline {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn start(&mut self, site: Site) -> Result<(), SystemError> {
+        let bundle = match &self.bundle {
+            Some(bundle) => bundle.clone(),
+            None => packs::bundle(&self.yaml(site)?),
+        };
+        self.bundle = Some(bundle.clone());
+        let guard_site = GuardSite::new(&bundle);
+        let child = PinnedChild::start(site.cpu, binaries::guard().as_os_str(), &guard_site.args())?;
+        self.running = Some((guard_site, child));
+        Ok(())
+    }
+
+    fn rearm(&mut self) -> Result<(), SystemError> {
+        let (site, child) = self
+            .running
+            .as_mut()
+            .ok_or_else(|| SystemError::new("reset", "the guard does not run"))?;
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            child.check()?;
+            let reply = Client::connect(&site.socket()).and_then(|mut client| client.ask(&Request::Reset {}));
+            match reply {
+                Ok(Reply::Done {}) => return Ok(()),
+                // Between two trials without a stop nothing is latched: the output runs as it should.
+                Ok(Reply::Refused { cause, .. }) if cause == "nothing is latched" => return Ok(()),
+                other if Instant::now() > until => {
+                    return Err(SystemError::new("reset", format!("{other:?}")));
+                }
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.running = None;
+    }
 }
