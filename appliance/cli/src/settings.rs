@@ -71,14 +71,11 @@ impl Settings {
 
 fn socket_path(around: Surroundings) -> PathBuf {
     let named = around.option.or(around.variable);
-    named.unwrap_or_else(|| {
-        let dir = match around.runtime_dir {
-            _ if around.root => PathBuf::from("/run"),
-            Some(dir) => dir,
-            // Without a session (cron, containers). Only ours: it is made with mode 0700, and refused if it is another's.
-            None => PathBuf::from(format!("/tmp/tripline-{}", around.uid)),
-        };
-        dir.join("tripline/guard.sock")
+    named.unwrap_or_else(|| match around.runtime_dir {
+        _ if around.root => PathBuf::from("/run/tripline/guard.sock"),
+        Some(dir) => dir.join("tripline/guard.sock"),
+        // Without a session (cron, containers). Only ours: it is made with mode 0700, and refused if it is another's.
+        None => PathBuf::from(format!("/tmp/tripline-{}/guard.sock", around.uid)),
     })
 }
 
@@ -146,10 +143,7 @@ mod tests {
             runtime_dir: None,
             ..all()
         };
-        assert_eq!(
-            socket_path(around),
-            Path::new("/tmp/tripline-7/tripline/guard.sock")
-        );
+        assert_eq!(socket_path(around), Path::new("/tmp/tripline-7/guard.sock"));
     }
 
     #[test]

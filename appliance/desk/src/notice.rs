@@ -174,10 +174,14 @@ impl fmt::Display for Described<'_> {
                 if let Some(tag) = tag {
                     write!(f, ", {tag}")?;
                     match value {
-                        Some(value) => write!(f, " = {value:.3}")?,
+                        Some(value) => {
+                            write!(f, " = {value:.3}")?;
+                            if let Some(unit) = unit.as_deref().filter(|unit| !unit.is_empty()) {
+                                write!(f, " {unit}")?;
+                            }
+                        }
                         None => f.write_str(" has no usable value")?,
                     }
-                    write!(f, " {}", unit.as_deref().unwrap_or_default())?;
                 }
                 match (quality.as_deref(), quality_cause.as_deref()) {
                     (Some("good") | None, _) => Ok(()),
@@ -306,6 +310,22 @@ mod tests {
         assert_eq!(
             described(danger),
             "danger hot: pending -> active (condition), bearing.t = 91.250 degC"
+        );
+        let silent = EventBody::Rule {
+            rule: "hot".into(),
+            level: "danger".into(),
+            from: "waiting".into(),
+            state: "active".into(),
+            cause: "bad input".into(),
+            tag: Some("bearing.t".into()),
+            value: None,
+            unit: Some("degC".into()),
+            quality: Some("stale".into()),
+            quality_cause: Some("never received".into()),
+        };
+        assert_eq!(
+            described(silent),
+            "danger hot: waiting -> active (bad input), bearing.t has no usable value [stale: never received]"
         );
         let missed = EventBody::StopConfirmed {
             rule: "hot".into(),
