@@ -46,7 +46,7 @@ use settings::Settings;
 pub mod limits {
     use std::time::Duration;
 
-    /// Longest `--seconds` and the like would be; a follower looks at its stop flag this often.
+    /// How often a command that goes on until Ctrl-C looks whether that was pressed: soon enough to feel at once.
     pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 }
 
@@ -69,7 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let settings = Settings::resolve(&args);
     let mut out = Out::new(settings.paint);
     let ended = dispatch(&args.command, &settings, &mut out);
-    out::report(ended, &settings, &mut out).into()
+    out::report(ended, &settings).into()
 }
 
 fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {

@@ -54,7 +54,7 @@ pub(crate) fn note(text: impl Display) {
 }
 
 /// Says what went wrong, if anything did.
-pub(crate) fn report(ended: Result<Exit, CliError>, settings: &Settings, _out: &mut Out) -> Exit {
+pub(crate) fn report(ended: Result<Exit, CliError>, settings: &Settings) -> Exit {
     match ended {
         Ok(exit) => exit,
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,
