@@ -70,7 +70,7 @@ pub struct Counters {
     pub ticks: u64,
     /// Samples taken.
     pub samples: u64,
-    /// Samples older than what was known of their tag, dropped.
+    /// Samples older than what was known of their tag, or than a loss of frames, dropped.
     pub out_of_order: u64,
     /// Samples of a tag that does not exist, dropped.
     pub foreign: u64,
@@ -223,11 +223,14 @@ impl<E: RuleEngine> Lane<E> {
         self.refresh_qualities_of(sample.tag, sample.at);
     }
 
-    /// Frames of `device` were lost in a full queue: its channels are bad until a fresh sample of each arrives (H-25).
+    /// Frames of `device` were lost in a full queue: its channels are bad until a sample of each arrives that is not
+    /// older than `now` (H-25). What waits in the queue is older than what was lost.
     pub fn frames_lost(&mut self, device: DeviceId, lost: u64, now: MonoNs) {
         self.counters.frames_lost = self.counters.frames_lost.saturating_add(lost);
         for index in 0..self.tags.len() {
-            if self.tags.get(index).is_some_and(|tag| tag.device == device) {
+            let lossy = self.tags.get_mut(index).filter(|tag| tag.device == device);
+            if let Some(tag) = lossy {
+                tag.lose(now);
                 self.degrade(index, Quality::Bad, Cause::QueueOverflow, now);
             }
         }

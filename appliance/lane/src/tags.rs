@@ -23,6 +23,9 @@ pub(crate) struct Tag {
     pub(crate) device: DeviceId,
     /// No sample yet, and still within its first `stale_after`: rules wait instead of reporting a bad input.
     pub(crate) initial: bool,
+    /// Samples from before this are not news: frames behind them were lost, and what still waited in the full queue
+    /// was older than those.
+    trusted_from: MonoNs,
 }
 
 impl Tag {
@@ -36,12 +39,14 @@ impl Tag {
             },
             device,
             initial: true,
+            trusted_from: start,
         }
     }
 
-    /// Takes a sample over. `false` when it is older than what is known (H-19: order within a tag is kept).
+    /// Takes a sample over. `false` when it is older than what is known (H-19: order within a tag is kept) or than a
+    /// loss that this lane knows of (H-25).
     pub(crate) fn accept(&mut self, sample: &Sample) -> bool {
-        if sample.at < self.view.at {
+        if sample.at < self.view.at || sample.at < self.trusted_from {
             return false;
         }
         self.initial = false;
@@ -54,13 +59,17 @@ impl Tag {
         true
     }
 
+    /// Frames of its device were lost; known at `now`. Only a sample that arrives from now on is fresh.
+    pub(crate) fn lose(&mut self, now: MonoNs) {
+        self.trusted_from = now;
+    }
+
     /// Replaces the quality: stale, or lost in a full queue.
     pub(crate) fn degrade(&mut self, quality: Quality, cause: Cause) {
-        // A tag that never arrived keeps saying so.
-        let cause = if self.view.cause == Cause::NeverReceived {
-            Cause::NeverReceived
-        } else {
-            cause
+        // A tag that never arrived keeps saying so; one that came and was lost did arrive.
+        let cause = match (self.view.cause, cause) {
+            (Cause::NeverReceived, Cause::Stale) => Cause::NeverReceived,
+            (_, cause) => cause,
         };
         self.initial = false;
         self.view.quality = quality;

@@ -9,8 +9,8 @@ use appliance_output::Permit;
 use appliance_sandbox::CallFault;
 use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId};
 use rules_bundle::{
-    Acquire, DevicePlan, LanePlan, Level, LinkPlan, ModbusPlan, OutputPlan, OutputTarget, RulePlan, TagPlan, Wait,
-    WindowFunction, WindowPlan,
+    Acquire, DevicePlan, LanePlan, Level, LinkPlan, ModbusPlan, OutputPlan, OutputTarget, RulePlan,
+    TagPlan, Wait, WindowFunction, WindowPlan,
 };
 use rules_expr::ir::{Op, Program, SlotValue};
 
@@ -41,7 +41,10 @@ impl RuleEngine for Engine {
         match self.misbehaviour.get() {
             Misbehaviour::None => Ok(right),
             Misbehaviour::Trap => Err(CallFault::Trap),
-            Misbehaviour::Fuel => Err(CallFault::FuelExceeded { bound, used: bound + 1 }),
+            Misbehaviour::Fuel => Err(CallFault::FuelExceeded {
+                bound,
+                used: bound + 1,
+            }),
             Misbehaviour::Wrong => Ok((right + 1) % 3),
             Misbehaviour::Nonsense => Ok(77),
         }
@@ -71,7 +74,11 @@ fn rule(id: &str, program: Program, stops: &[u16], on_delay_ms: u64) -> RulePlan
         when: id.into(),
         program,
         on_delay: DurNs::from_ms(on_delay_ms),
-        level: if stops.is_empty() { Level::Alert } else { Level::Danger },
+        level: if stops.is_empty() {
+            Level::Alert
+        } else {
+            Level::Danger
+        },
         stops: stops.to_vec(),
         deadline: (!stops.is_empty()).then_some(DurNs::from_ms(50)),
         message: String::new(),
@@ -87,7 +94,10 @@ fn output(name: &str) -> OutputPlan {
         port: 502,
         unit: 1,
         device: "io".into(),
-        target: OutputTarget::Coil { address: 0, run: true },
+        target: OutputTarget::Coil {
+            address: 0,
+            run: true,
+        },
         refresh: DurNs::from_ms(100),
         confirm_within: DurNs::from_ms(50),
         connect_timeout: DurNs::from_ms(500),
@@ -205,14 +215,28 @@ fn i9_boot_is_tripped_and_only_a_reset_with_everything_clear_and_proved_releases
     let mut bench = Bench::new(&plan());
     bench.lane.tick(ms(1));
     assert_eq!(bench.lane.permits(), [Permit::Withheld; 2], "I9");
-    assert_eq!(bench.lane.reset(ms(1)), Err(ResetRefusal::RuleNotClear { rule: 0 }), "not decided yet");
+    assert_eq!(
+        bench.lane.reset(ms(1)),
+        Err(ResetRefusal::RuleNotClear { rule: 0 }),
+        "not decided yet"
+    );
     bench.sample(0, 1.0, 2);
     bench.sample(1, 1.0, 2);
-    assert_eq!(bench.lane.reset(ms(2)), Err(ResetRefusal::RuleNotClear { rule: 0 }), "not evaluated yet");
+    assert_eq!(
+        bench.lane.reset(ms(2)),
+        Err(ResetRefusal::RuleNotClear { rule: 0 }),
+        "not evaluated yet"
+    );
     bench.lane.tick(ms(2));
-    assert_eq!(bench.lane.reset(ms(2)), Err(ResetRefusal::OutputNotConfirmed { output: 0 }));
+    assert_eq!(
+        bench.lane.reset(ms(2)),
+        Err(ResetRefusal::OutputNotConfirmed { output: 0 })
+    );
     bench.lane.stop_confirmed(0, ms(3));
-    assert_eq!(bench.lane.reset(ms(3)), Err(ResetRefusal::OutputNotConfirmed { output: 1 }));
+    assert_eq!(
+        bench.lane.reset(ms(3)),
+        Err(ResetRefusal::OutputNotConfirmed { output: 1 })
+    );
     bench.lane.stop_confirmed(1, ms(3));
     assert_eq!(bench.lane.reset(ms(3)), Ok(()));
     assert_eq!(bench.lane.reset(ms(3)), Err(ResetRefusal::NothingLatched));
@@ -225,7 +249,11 @@ fn a_true_condition_withholds_its_permits_in_the_same_tick_and_no_others() {
     let mut bench = Bench::armed();
     bench.sample(0, 8.0, 20);
     bench.lane.tick(ms(20));
-    assert_eq!(bench.lane.permits(), [Permit::Withheld, Permit::Granted], "I1");
+    assert_eq!(
+        bench.lane.permits(),
+        [Permit::Withheld, Permit::Granted],
+        "I1"
+    );
     let cause = LatchCause::Rule {
         rule: 0,
         cause: RuleCause::Condition,
@@ -246,9 +274,15 @@ fn i3_a_latch_is_not_released_while_its_cause_is_present() {
     bench.sample(0, 8.0, 20);
     bench.lane.tick(ms(20));
     bench.prove_safe(21);
-    assert_eq!(bench.lane.reset(ms(21)), Err(ResetRefusal::RuleNotClear { rule: 0 }));
+    assert_eq!(
+        bench.lane.reset(ms(21)),
+        Err(ResetRefusal::RuleNotClear { rule: 0 })
+    );
     bench.sample(0, 1.0, 30);
-    assert!(bench.lane.reset(ms(30)).is_err(), "cleared, but not evaluated");
+    assert!(
+        bench.lane.reset(ms(30)).is_err(),
+        "cleared, but not evaluated"
+    );
     bench.lane.tick(ms(30));
     assert_eq!(bench.lane.reset(ms(30)), Ok(()));
 }
@@ -260,14 +294,21 @@ fn the_first_cause_of_a_group_is_kept_and_measured_to_the_last_confirmation() {
     bench.lane.tick(ms(20));
     assert_eq!(bench.lane.rule(1).unwrap().0, RuleState::Pending);
     bench.lane.tick(ms(39));
-    assert_eq!(bench.lane.permits(), [Permit::Granted; 2], "the delay is not over");
+    assert_eq!(
+        bench.lane.permits(),
+        [Permit::Granted; 2],
+        "the delay is not over"
+    );
     assert_eq!(bench.lane.next_due(), ms(40));
     bench.lane.tick(ms(40));
     assert_eq!(bench.lane.permits(), [Permit::Withheld; 2]);
     // A second rule demands the same stop: nothing changes for the first.
     bench.sample(0, 8.0, 41);
     bench.lane.tick(ms(41));
-    assert!(matches!(bench.first_out(0), Some(LatchCause::Rule { rule: 1, .. })));
+    assert!(matches!(
+        bench.first_out(0),
+        Some(LatchCause::Rule { rule: 1, .. })
+    ));
     bench.lane.clear_events();
     bench.lane.stop_confirmed(0, ms(45));
     assert!(bench.lane.events().is_empty(), "one of two outputs");
@@ -277,7 +318,11 @@ fn the_first_cause_of_a_group_is_kept_and_measured_to_the_last_confirmation() {
         latency: DurNs::from_ms(70),
         missed: true,
     };
-    assert_eq!(bench.lane.events()[0].kind, confirmed, "from the first true sample; the deadline is 50 ms");
+    assert_eq!(
+        bench.lane.events()[0].kind,
+        confirmed,
+        "from the first true sample; the deadline is 50 ms"
+    );
     assert_eq!(bench.lane.rule_latency(1), Some((DurNs::from_ms(70), 1, 1)));
     assert_eq!(bench.lane.rule_latency(0), Some((DurNs::ZERO, 0, 0)));
 }
@@ -293,17 +338,25 @@ fn h_27_silence_is_a_trip_after_stale_after_and_not_later() {
     assert_eq!(bench.lane.permits(), [Permit::Withheld, Permit::Granted]);
     let view = bench.lane.tag(TagId(0)).unwrap();
     assert_eq!((view.quality, view.cause), (Quality::Stale, Cause::Stale));
-    let event = bench.lane.events().iter().find_map(|event| match event.kind {
-        EventKind::Rule {
-            rule: 0,
-            cause,
-            tag,
-            quality_cause,
-            ..
-        } => Some((cause, tag, quality_cause)),
-        _ => None,
-    });
-    assert_eq!(event, Some((RuleCause::BadInput, Some(TagId(0)), Cause::Stale)), "who and why");
+    let event = bench
+        .lane
+        .events()
+        .iter()
+        .find_map(|event| match event.kind {
+            EventKind::Rule {
+                rule: 0,
+                cause,
+                tag,
+                quality_cause,
+                ..
+            } => Some((cause, tag, quality_cause)),
+            _ => None,
+        });
+    assert_eq!(
+        event,
+        Some((RuleCause::BadInput, Some(TagId(0)), Cause::Stale)),
+        "who and why"
+    );
 }
 
 #[test]
@@ -311,7 +364,11 @@ fn i6_a_bad_sample_trips_at_once() {
     let mut bench = Bench::armed();
     bench.bad_sample(1, 20);
     bench.lane.tick(ms(20));
-    assert_eq!(bench.lane.permits(), [Permit::Withheld; 2], "the 20 ms delay is not for bad inputs");
+    assert_eq!(
+        bench.lane.permits(),
+        [Permit::Withheld; 2],
+        "the 20 ms delay is not for bad inputs"
+    );
     bench.prove_safe(21);
     assert!(bench.lane.reset(ms(21)).is_err());
     bench.sample(1, 1.0, 22);
@@ -325,12 +382,28 @@ fn h_25_lost_frames_hold_the_channels_bad_until_each_has_a_fresh_sample() {
     bench.lane.frames_lost(DeviceId(0), 3, ms(20));
     bench.lane.tick(ms(20));
     assert_eq!(bench.lane.permits(), [Permit::Withheld; 2]);
-    assert_eq!(bench.lane.tag(TagId(0)).unwrap().cause, Cause::QueueOverflow);
+    assert_eq!(
+        bench.lane.tag(TagId(0)).unwrap().cause,
+        Cause::QueueOverflow
+    );
     assert_eq!(bench.lane.counters().frames_lost, 3);
+    // What still waited in the full queue is older than what was lost.
+    for tag in [0, 1] {
+        bench.sample(tag, 1.0, 19);
+    }
+    bench.lane.tick(ms(21));
+    assert_eq!(
+        bench.lane.tag(TagId(0)).unwrap().cause,
+        Cause::QueueOverflow
+    );
     bench.prove_safe(21);
+    assert!(bench.lane.reset(ms(21)).is_err());
     bench.sample(0, 1.0, 22);
     bench.lane.tick(ms(22));
-    assert_eq!(bench.lane.reset(ms(22)), Err(ResetRefusal::RuleNotClear { rule: 1 }));
+    assert_eq!(
+        bench.lane.reset(ms(22)),
+        Err(ResetRefusal::RuleNotClear { rule: 1 })
+    );
     bench.sample(1, 1.0, 23);
     bench.lane.tick(ms(23));
     assert_eq!(bench.lane.reset(ms(23)), Ok(()));
@@ -349,14 +422,22 @@ fn every_failure_of_the_rule_module_stops_everything_until_a_restart() {
         // An alert's evaluation fails, and that of the vibration rule; the pressure rule alone stops the pump.
         bench.sample(0, 2.0, 20);
         bench.lane.tick(ms(20));
-        assert_eq!(bench.lane.permits(), [Permit::Withheld; 2], "H-35, H-38, H-42: {expected:?}");
+        assert_eq!(
+            bench.lane.permits(),
+            [Permit::Withheld; 2],
+            "H-35, H-38, H-42: {expected:?}"
+        );
         assert_eq!(bench.lane.rule(0).unwrap().1, expected);
         bench.misbehaviour.set(Misbehaviour::None);
         bench.sample(0, 1.0, 30);
         bench.sample(1, 1.0, 30);
         bench.lane.tick(ms(30));
         bench.prove_safe(31);
-        assert_eq!(bench.lane.reset(ms(31)), Err(ResetRefusal::EngineFault), "I3");
+        assert_eq!(
+            bench.lane.reset(ms(31)),
+            Err(ResetRefusal::EngineFault),
+            "I3"
+        );
     }
 }
 
@@ -377,29 +458,51 @@ fn only_what_depends_on_a_changed_tag_is_evaluated() {
     let before = bench.lane.counters().evaluations;
     bench.sample(1, 2.0, 20);
     bench.lane.tick(ms(20));
-    assert_eq!(bench.lane.counters().evaluations - before, 1, "one rule depends on the pressure");
+    assert_eq!(
+        bench.lane.counters().evaluations - before,
+        1,
+        "one rule depends on the pressure"
+    );
     bench.sample(1, 2.0, 21);
     bench.lane.tick(ms(21));
-    assert_eq!(bench.lane.counters().evaluations - before, 1, "fresh, but not changed");
+    assert_eq!(
+        bench.lane.counters().evaluations - before,
+        1,
+        "fresh, but not changed"
+    );
     bench.sample(0, 2.0, 22);
     bench.lane.tick(ms(22));
-    assert_eq!(bench.lane.counters().evaluations - before, 3, "two depend on the vibration");
+    assert_eq!(
+        bench.lane.counters().evaluations - before,
+        3,
+        "two depend on the vibration"
+    );
 }
 
 #[test]
 fn h_57_an_output_that_does_not_confirm_is_latched_and_not_released_before_it_does() {
     let mut bench = Bench::armed();
     bench.lane.output_failed(1, ms(20));
-    assert_eq!(bench.lane.permits(), [Permit::Granted, Permit::Withheld], "at once, not at the next tick");
+    assert_eq!(
+        bench.lane.permits(),
+        [Permit::Granted, Permit::Withheld],
+        "at once, not at the next tick"
+    );
     assert_eq!(bench.first_out(1), Some(LatchCause::OutputFault));
-    assert_eq!(bench.lane.reset(ms(21)), Err(ResetRefusal::OutputNotConfirmed { output: 1 }));
+    assert_eq!(
+        bench.lane.reset(ms(21)),
+        Err(ResetRefusal::OutputNotConfirmed { output: 1 })
+    );
     bench.lane.stop_confirmed(1, ms(22));
     assert_eq!(bench.lane.reset(ms(22)), Ok(()));
     // A latched output that fails to confirm again needs its proof again.
     bench.lane.trip(ms(30));
     bench.prove_safe(31);
     bench.lane.output_failed(0, ms(32));
-    assert_eq!(bench.lane.reset(ms(33)), Err(ResetRefusal::OutputNotConfirmed { output: 0 }));
+    assert_eq!(
+        bench.lane.reset(ms(33)),
+        Err(ResetRefusal::OutputNotConfirmed { output: 0 })
+    );
 }
 
 #[test]
