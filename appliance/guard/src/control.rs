@@ -79,6 +79,8 @@ pub(crate) struct Connection {
     output: VecDeque<u8>,
     /// Sequence number of the last event sent, once it asked for events.
     pub(crate) events_after: Option<u64>,
+    /// It sends nothing more; what it asked before is still answered.
+    ended: bool,
     closed: bool,
 }
 
@@ -106,6 +108,7 @@ impl Connection {
             input: Vec::new(),
             output: VecDeque::new(),
             events_after: None,
+            ended: false,
             closed: false,
         })
     }
@@ -114,50 +117,68 @@ impl Connection {
         &self.stream
     }
 
+    /// Whether nothing is to be expected from it, and nothing is left to be done for it.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed
+        self.closed || (self.ended && !self.wants_write() && !self.has_request())
     }
 
     pub(crate) fn wants_write(&self) -> bool {
         !self.output.is_empty()
     }
 
-    /// Reads what is there and returns the complete requests, or what is wrong with each.
-    pub(crate) fn read(&mut self) -> Vec<Result<Request, String>> {
+    /// Whether to wait for bytes from it: not while one of its requests or replies is still here.
+    pub(crate) fn wants_read(&self) -> bool {
+        !self.ended && !self.wants_write() && !self.has_request()
+    }
+
+    /// Whether a request is here that can be answered without waiting.
+    pub(crate) fn has_request(&self) -> bool {
+        !self.wants_write() && self.input.contains(&b'\n')
+    }
+
+    /// The next complete request, or what is wrong with it. None while an earlier answer has not been taken: whoever
+    /// does not read waits for itself, and never has more than one answer here.
+    pub(crate) fn next_request(&mut self) -> Option<Result<Request, String>> {
+        if self.closed || self.wants_write() {
+            return None;
+        }
+        self.fill();
+        match self.input.iter().position(|byte| *byte == b'\n') {
+            Some(end) if end < CONTROL_LINE_BYTES_MAX => {
+                let line: Vec<u8> = self.input.drain(..=end).collect();
+                Some(parse(&line))
+            }
+            None if self.input.len() < CONTROL_LINE_BYTES_MAX => None,
+            _ => {
+                self.input.clear();
+                self.ended = true;
+                Some(Err(format!(
+                    "a request has at most {CONTROL_LINE_BYTES_MAX} bytes and ends with a newline"
+                )))
+            }
+        }
+    }
+
+    /// Reads until a line is complete, or there is no more, or it is too much.
+    fn fill(&mut self) {
         let mut chunk = [0_u8; 4096];
-        loop {
+        while !self.ended
+            && self.input.len() < CONTROL_LINE_BYTES_MAX
+            && !self.input.contains(&b'\n')
+        {
             match self.stream.read(&mut chunk) {
-                Ok(0) => {
-                    self.closed = true;
-                    break;
-                }
+                Ok(0) => self.ended = true,
                 Ok(count) => self
                     .input
                     .extend_from_slice(chunk.get(..count).unwrap_or(&[])),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => {
-                    self.closed = true;
-                    break;
-                }
+                Err(_) => self.closed = true,
             }
-            if self.input.len() > 16 * CONTROL_LINE_BYTES_MAX {
-                break;
+            if self.closed {
+                return;
             }
         }
-        let mut requests = Vec::new();
-        while let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.input.drain(..=end).collect();
-            requests.push(parse(&line));
-        }
-        if self.input.len() > CONTROL_LINE_BYTES_MAX {
-            requests.push(Err(format!(
-                "a request has at most {CONTROL_LINE_BYTES_MAX} bytes and ends with a newline"
-            )));
-            self.input.clear();
-            self.closed = true;
-        }
-        requests
     }
 
     pub(crate) fn reply(&mut self, reply: &Reply) {

@@ -17,7 +17,7 @@ use appliance_lane::{Event, EventKind, ResetRefusal};
 use appliance_output::Permit;
 use drivers_frame::MonoNs;
 use rt_config::clock::{monotonic_ns, wall_ns};
-use rt_config::{host, seal};
+use rt_config::{host, limits, seal};
 use rtrb::{Consumer, Producer};
 use rules_bundle::{Bundle, LanePlan};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -163,12 +163,18 @@ impl Guard {
             PollFd::new(self.parts.listener.socket(), PollFlags::IN),
         ];
         for client in &self.clients {
-            let mut flags = PollFlags::IN;
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, client.wants_read());
             flags.set(PollFlags::OUT, client.wants_write());
             fds.push(PollFd::new(client.stream(), flags));
         }
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let busy = self.clients.iter().any(Connection::has_request);
         // An interrupted poll is a wake-up like any other.
-        let _ = poll(&mut fds, None);
+        let _ = poll(&mut fds, busy.then_some(&at_once));
         self.clear_wake();
     }
 
@@ -371,32 +377,35 @@ impl Guard {
         ends
     }
 
+    /// One request of every client: whoever asks much waits for itself, not the others for it (H-80).
     fn serve_clients(&mut self) {
-        while let Ok((stream, _)) = self.parts.listener.socket().accept() {
+        // More wait for the next turn, or a flood of connections would be all that is served.
+        for _ in 0..limits::CONTROL_CONNECTIONS_MAX {
+            let Ok((stream, _)) = self.parts.listener.socket().accept() else {
+                break;
+            };
             self.clients
                 .extend(Connection::accept(stream, self.clients.len()));
         }
         let mut clients = std::mem::take(&mut self.clients);
         for client in &mut clients {
             client.flush();
-            for request in client.read() {
-                match request {
-                    Ok(Request::Events { after }) => {
-                        client.reply(&Reply::Events {
-                            newest: self.log.newest(),
-                            lost: self.log.lost_after(after),
-                        });
-                        client.events_after = Some(after);
-                    }
-                    Ok(request) => {
-                        let reply = self.answer(&request);
-                        client.reply(&reply);
-                    }
-                    Err(cause) => client.reply(&Reply::Error { cause }),
+            match client.next_request() {
+                Some(Ok(Request::Events { after })) => {
+                    client.reply(&Reply::Events {
+                        newest: self.log.newest(),
+                        lost: self.log.lost_after(after),
+                    });
+                    client.events_after = Some(after);
                 }
+                Some(Ok(request)) => {
+                    let reply = self.answer(&request);
+                    client.reply(&reply);
+                }
+                Some(Err(cause)) => client.reply(&Reply::Error { cause }),
+                None => {}
             }
         }
-        clients.retain(|client| !client.is_closed() || client.wants_write());
         clients.retain(|client| !client.is_closed());
         self.clients = clients;
     }
