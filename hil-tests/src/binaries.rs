@@ -23,6 +23,17 @@ fn build(package: &str, binary: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--package", package]);
+    // What `cargo test` tells its tests about their own package must not reach another build: ring's build script asks
+    // to be run again when these change, and half of the tree would be compiled anew, here and in the next build outside.
+    for (name, _) in std::env::vars_os() {
+        let of_this_package = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+        if of_this_package
+            .iter()
+            .any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+        {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let folder = if cfg!(debug_assertions) {
         "debug"
@@ -40,6 +51,9 @@ fn build(package: &str, binary: &str) -> PathBuf {
 /// The folder that holds the profiles' folders: this program lies in `target/PROFILE/deps`.
 fn target_folder() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");
-    let folder = program.ancestors().nth(3).expect("it lies in target/PROFILE/deps");
+    let folder = program
+        .ancestors()
+        .nth(3)
+        .expect("it lies in target/PROFILE/deps");
     folder.to_owned()
 }

@@ -11,4 +11,7 @@
 
 pub mod binaries;
 pub mod guard;
+pub mod hostile;
 pub mod packs;
+pub mod peers;
+pub mod stand;

@@ -1,0 +1,17 @@
+//! The real guard, started as a process, against devices and clients that fail in every way they can: end to end, over
+//! real sockets. Each test names the hazards and invariants it covers.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the lint's exception for tests does not reach the helpers of a test program"
+)]
+
+mod control;
+mod inputs;
+mod life;
+mod limits;
+mod outputs;
+mod refusals;
+mod tree;
