@@ -124,7 +124,7 @@ impl SystemUnderTest for Tripline {
         };
         self.bundle = Some(bundle.clone());
         let guard_site = GuardSite::new(&bundle);
-        let child = PinnedChild::start(site.cpu, binaries::guard().as_os_str(), &guard_site.args())?;
+        let child = PinnedChild::start(site.cpu, binaries::guard().as_os_str(), guard_site.args())?;
         self.running = Some((guard_site, child));
         Ok(())
     }
