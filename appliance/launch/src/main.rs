@@ -12,7 +12,7 @@
 )]
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -98,6 +98,13 @@ impl Place {
         command.args(["--package", package, "--manifest-path"]);
         command.arg(&self.manifest);
         command.arg("--target-dir").arg(&self.target_dir);
+        // What `cargo run` tells this program about its own package must not reach another build: ring's build script
+        // asks to be run again when these change, and all that stands on it would be compiled anew, every time.
+        for (name, _) in env::vars_os() {
+            if is_about_this_package(&name) {
+                command.env_remove(name);
+            }
+        }
         command
     }
 
@@ -112,6 +119,12 @@ impl Place {
             Err(LaunchError::Build(package, status))
         }
     }
+}
+
+/// Whether `cargo run` set this variable to describe this package.
+fn is_about_this_package(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"CARGO_PKG_") || name.starts_with(b"CARGO_MANIFEST_")
 }
 
 /// The profile of this very program, so that `cargo run --release` gives a released guard.
@@ -175,6 +188,16 @@ mod tests {
                 !cfg!(debug_assertions)
             );
             assert!(arguments.ends_with(&["--target-dir".into(), "/w/target".into()]));
+        }
+    }
+
+    #[test]
+    fn only_what_describes_this_package_is_kept_from_a_build() {
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"] {
+            assert!(is_about_this_package(OsStr::new(name)), "{name}");
+        }
+        for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "PATH"] {
+            assert!(!is_about_this_package(OsStr::new(name)), "{name}");
         }
     }
 
