@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer};
 use appliance_lane::{Lane, ResetRefusal};
-use appliance_output::{Confirmed, OutputConnection, OutputEvent, Permit};
+use appliance_output::{Confirmed, FaultCause, OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::RuleModule;
 use drivers_frame::{DeviceId, DurNs, MonoNs};
 use drivers_modbus::transport::{Driver, Step};
@@ -62,6 +62,8 @@ pub(crate) struct Driven {
     connection: OutputConnection,
     ready: bool,
     confirmed: bool,
+    /// What was last reported of it since its last confirmation: a fault that repeats is one event, not one a retry.
+    reported: Option<&'static str>,
 }
 
 impl Driven {
@@ -70,11 +72,21 @@ impl Driven {
             connection,
             ready: true,
             confirmed: false,
+            reported: None,
         }
     }
 }
 
 impl Driven {
+    /// What to tell of a fault: nothing when it is the one that was told last.
+    fn fault(&mut self, output: u16, at: MonoNs, cause: FaultCause) -> Option<Message> {
+        if self.reported == Some(cause.as_str()) {
+            return None;
+        }
+        self.reported = Some(cause.as_str());
+        Some(Message::OutputFault { at, output, cause })
+    }
+
     fn interest(&self) -> PollFlags {
         let idle = self.connection.idle();
         interest(idle.wants_read, idle.wants_write)
@@ -258,37 +270,33 @@ impl Runner {
 
     /// Hands out the complete set of output commands. A stop is sent here.
     fn drive(&mut self, evaluated: MonoNs) {
-        let mut failed = false;
-        for (index, (output, permit)) in
-            (0_u16..).zip(self.outputs.iter_mut().zip(self.lane.permits()))
-        {
-            if output.connection.permit() == *permit {
+        for (index, output) in (0_u16..).zip(&mut self.outputs) {
+            let Some(permit) = self.lane.permits().get(usize::from(index)).copied() else {
+                break;
+            };
+            if output.connection.permit() == permit {
                 continue;
             }
             output.confirmed = false;
-            let event = output.connection.drive(*permit, evaluated);
-            if *permit == Permit::Withheld {
+            output.ready = true;
+            let event = output.connection.drive(permit, evaluated);
+            if permit == Permit::Withheld {
                 self.stages.of(Stage::Drive).record(now().since(evaluated));
             }
-            output.ready = true;
             if let Some(OutputEvent::Failed { at, cause }) = event {
-                failed = true;
-                let message = Message::OutputFault {
-                    at,
-                    output: index,
-                    cause,
-                };
-                send(
-                    &mut self.messages,
-                    message,
-                    &mut self.messages_lost,
-                    &mut self.told_main,
-                );
+                // Its connection is replaced by the next step, and what is due is written again. A permit that could
+                // not be written is a trip like one that was not confirmed.
+                self.lane.output_failed(index, at);
+                self.next_tick = MonoNs::ZERO;
+                if let Some(message) = output.fault(index, at, cause) {
+                    send(
+                        &mut self.messages,
+                        message,
+                        &mut self.messages_lost,
+                        &mut self.told_main,
+                    );
+                }
             }
-        }
-        if failed {
-            // Its connection is replaced by the next step, and what is due is written again.
-            self.next_tick = MonoNs::ZERO;
         }
     }
 
@@ -308,7 +316,8 @@ impl Runner {
                 &mut self.messages_lost,
                 &mut self.told_main,
             );
-            let (confirmed, next_tick) = (&mut output.confirmed, &mut self.next_tick);
+            let next_tick = &mut self.next_tick;
+            let (mut echoed, mut failed) = (false, None);
             output.connection.step(&now, |event| match event {
                 OutputEvent::Confirmed {
                     value,
@@ -316,24 +325,28 @@ impl Runner {
                     round_trip,
                 } => {
                     stages.of(Stage::Confirm).record(round_trip);
-                    *confirmed = true;
+                    echoed = true;
                     if value == Confirmed::Safe {
                         lane.stop_confirmed(index, at);
                     }
                 }
                 OutputEvent::Failed { at, cause } => {
-                    *confirmed = false;
                     lane.output_failed(index, at);
                     // The latch that this may have closed is driven at once.
                     *next_tick = MonoNs::ZERO;
-                    let message = Message::OutputFault {
-                        at,
-                        output: index,
-                        cause,
-                    };
-                    send(messages, message, lost, told);
+                    failed = Some((at, cause));
                 }
             });
+            if echoed {
+                output.confirmed = true;
+                output.reported = None;
+            }
+            if let Some((at, cause)) = failed {
+                output.confirmed = false;
+                if let Some(message) = output.fault(index, at, cause) {
+                    send(messages, message, lost, told);
+                }
+            }
         }
         if !self.lane.events().is_empty() {
             self.next_tick = MonoNs::ZERO;

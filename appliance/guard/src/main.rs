@@ -10,10 +10,14 @@
         clippy::arithmetic_side_effects
     )
 )]
-#![allow(
-    clippy::print_stderr,
-    reason = "a service says what it cannot do on standard error, where its supervisor records it"
-)]
+/// Says something on standard error, where a supervisor records it. Unlike `eprintln!` it does not panic when nobody
+/// reads there any more: a guard outlives whoever started it.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($arg)*);
+    }};
+}
 
 mod acquire;
 mod args;
@@ -42,16 +46,16 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(cause) => {
             if !cause.is_empty() {
-                eprintln!("tripline-guard: {cause}\n");
+                say!("tripline-guard: {cause}\n");
             }
-            eprintln!("{}", args::USAGE);
+            say!("{}", args::USAGE);
             return Exit::Usage.into();
         }
     };
     match start::start(&args) {
         Ok(guard) => guard.serve().into(),
         Err((exit, cause)) => {
-            eprintln!("tripline-guard: {cause}");
+            say!("tripline-guard: {cause}");
             exit.into()
         }
     }

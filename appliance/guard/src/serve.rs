@@ -323,13 +323,11 @@ impl Guard {
             .lanes
             .get(dead)
             .map_or("?", |plan| plan.name.as_str());
-        eprintln!(
-            "tripline-guard: lane {name} died; its outputs are stopped from here, the guard ends"
-        );
+        say!("tripline-guard: lane {name} died; its outputs are stopped from here, the guard ends");
         if let (Some(plan), Some(lane)) = (self.plan.lanes.get(dead), self.parts.lanes.get(dead)) {
             for (output, address) in plan.outputs.iter().zip(&lane.addresses) {
                 if !rescue::stop(output, *address) {
-                    eprintln!(
+                    say!(
                         "tripline-guard: output {} did not confirm; its device's watchdog decides",
                         output.name
                     );
@@ -349,7 +347,7 @@ impl Guard {
         if ends.iter().all(|end| *end == Some(LaneEnd::Safe)) {
             Exit::Safe
         } else {
-            eprintln!(
+            say!(
                 "tripline-guard: at least one stop was not confirmed; its device's watchdog decides"
             );
             Exit::Unconfirmed
@@ -498,7 +496,7 @@ impl Guard {
             answers.tripped = false;
         }
         self.ask(|_| Some(Command::Trip), |answers| answers.tripped)?;
-        eprintln!("tripline-guard: stop requested: {}", reason.escape_debug());
+        say!("tripline-guard: stop requested: {}", reason.escape_debug());
         Ok(Reply::Done {})
     }
 

@@ -102,7 +102,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         lanes.push(lane.launch(&engine, &mut degraded)?);
     }
     for problem in &degraded {
-        eprintln!("tripline-guard: degraded: {problem}");
+        say!("tripline-guard: degraded: {problem}");
     }
     Ok(Guard::new(crate::serve::Parts {
         bundle,

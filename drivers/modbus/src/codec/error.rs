@@ -99,6 +99,82 @@ pub enum ReplyError {
     Exception(ExceptionCode),
 }
 
+impl core::fmt::Display for FrameError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Protocol { received } => {
+                write!(
+                    f,
+                    "the protocol field is {received}, not 0: is this port Modbus/TCP?"
+                )
+            }
+            Self::Length { received } => write!(f, "the length field is {received}, not 2 to 254"),
+        }
+    }
+}
+
+impl core::fmt::Display for ReplyError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Request(RequestError::Count { max, received }) => {
+                write!(
+                    f,
+                    "the request asks for {received} values, at most {max} are allowed"
+                )
+            }
+            Self::Request(RequestError::AddressRange { address, count }) => {
+                write!(
+                    f,
+                    "the request asks for {count} values from address {address}: beyond 65535"
+                )
+            }
+            Self::Short { received } => write!(f, "only {received} bytes"),
+            Self::Frame(error) => error.fmt(f),
+            Self::Transaction { expected, received } => {
+                write!(
+                    f,
+                    "transaction {received} instead of {expected}: a late or repeated reply"
+                )
+            }
+            Self::Unit { expected, received } => write!(f, "unit {received} instead of {expected}"),
+            Self::Function { expected, received } => {
+                write!(f, "function {received} instead of {expected}")
+            }
+            Self::Length { expected, received } => {
+                write!(f, "{received} bytes instead of {expected}")
+            }
+            Self::ByteCount { expected, received } => {
+                write!(f, "{received} bytes of data instead of {expected}")
+            }
+            Self::EchoAddress { expected, received } => {
+                write!(f, "address {received} echoed instead of {expected}")
+            }
+            Self::EchoValue { expected, received } => {
+                write!(f, "value {received} echoed instead of {expected}")
+            }
+            Self::Exception(code) => write!(f, "exception {code}"),
+        }
+    }
+}
+
+impl core::fmt::Display for ExceptionCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let name = match self {
+            Self::IllegalFunction => "illegal function",
+            Self::IllegalDataAddress => "illegal data address",
+            Self::IllegalDataValue => "illegal data value",
+            Self::ServerDeviceFailure => "server device failure",
+            Self::Acknowledge => "acknowledge",
+            Self::ServerDeviceBusy => "server device busy",
+            Self::MemoryParityError => "memory parity error",
+            Self::GatewayPathUnavailable => "gateway path unavailable",
+            Self::GatewayTargetFailedToRespond => "gateway target failed to respond",
+            Self::Unlisted(_) => "not in the standard",
+        };
+        write!(f, "{} ({name})", self.byte())
+    }
+}
+
 /// Why a device refuses a request (the protocol, 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExceptionCode {

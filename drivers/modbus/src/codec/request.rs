@@ -22,6 +22,17 @@ pub enum Table {
     InputRegisters,
 }
 
+impl core::fmt::Display for Table {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Coils => "coils",
+            Self::DiscreteInputs => "discrete inputs",
+            Self::HoldingRegisters => "holding registers",
+            Self::InputRegisters => "input registers",
+        })
+    }
+}
+
 impl Table {
     /// Every table.
     pub const ALL: [Self; 4] = [

@@ -54,8 +54,8 @@ impl core::fmt::Display for SessionError {
             Self::Timeout { received } => {
                 write!(f, "no whole reply in time ({received} bytes had come)")
             }
-            Self::Frame(error) => write!(f, "not a Modbus frame: {error:?}"),
-            Self::Reply(error) => write!(f, "not the reply to the request: {error:?}"),
+            Self::Frame(error) => write!(f, "not a Modbus frame: {error}"),
+            Self::Reply(error) => write!(f, "not the reply to the request: {error}"),
             Self::Unsolicited { received } => write!(f, "{received} bytes that nobody asked for"),
             Self::Eof { received } => write!(
                 f,
@@ -65,11 +65,8 @@ impl core::fmt::Display for SessionError {
             Self::ShortSend { sent } => write!(f, "the kernel took {sent} of 12 bytes"),
             Self::Exception { code, request } => write!(
                 f,
-                "exception {} ({code:?}) to a read of {} {:?} from address {}",
-                code.byte(),
-                request.count,
-                request.table,
-                request.address
+                "exception {code} to a read of {} {} from address {}",
+                request.count, request.table, request.address
             ),
         }
     }
