@@ -79,7 +79,9 @@ fn tone(body: &EventBody) -> Tone {
                 Tone::Warn
             }
         }
-        EventBody::Latched { .. } | EventBody::StopConfirmed { missed: true, .. } => Tone::Bad,
+        EventBody::Latched { .. }
+        | EventBody::TripRequested { .. }
+        | EventBody::StopConfirmed { missed: true, .. } => Tone::Bad,
         EventBody::Released { .. } => Tone::Good,
         EventBody::ResetRefused { .. }
         | EventBody::OutputFault { .. }

@@ -11,7 +11,7 @@ pub struct Event {
     pub at_ns: u64,
     /// Wall time in nanoseconds since 1970, for people.
     pub wall_ns: u64,
-    /// Lane.
+    /// Lane; `all` for what concerns every lane.
     pub lane: String,
     /// What.
     #[serde(flatten)]
@@ -67,6 +67,11 @@ pub enum EventBody {
         latency_ns: u64,
         /// Whether the rule's deadline was missed.
         missed: bool,
+    },
+    /// Somebody asked for a stop of every output.
+    TripRequested {
+        /// Why, in their words.
+        reason: String,
     },
     /// A reset was refused.
     ResetRefused {

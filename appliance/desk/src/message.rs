@@ -108,6 +108,9 @@ enum PackEvent<'a> {
     Released {
         output: &'a str,
     },
+    TripRequested {
+        reason: &'a str,
+    },
     ResetRefused {
         cause: &'a str,
     },
@@ -368,6 +371,7 @@ impl PackFacts {
                 cause: cause.clone(),
             })),
             EventBody::StopConfirmed { .. }
+            | EventBody::TripRequested { .. }
             | EventBody::ResetRefused { .. }
             | EventBody::OutputFault { .. } => None,
         }
@@ -613,6 +617,7 @@ fn pack_event(body: &EventBody, repeats: u64) -> Option<PackEvent<'_>> {
             rule: rule.as_deref(),
         },
         EventBody::Released { output } => PackEvent::Released { output },
+        EventBody::TripRequested { reason } => PackEvent::TripRequested { reason },
         EventBody::ResetRefused { cause } => PackEvent::ResetRefused { cause },
         EventBody::Link { device, up, cause } => PackEvent::Link {
             device,

@@ -210,6 +210,9 @@ impl fmt::Display for Described<'_> {
                 Duration::from_nanos(*latency_ns).as_secs_f64() * 1e3,
                 if *missed { ": DEADLINE MISSED" } else { "" }
             ),
+            EventBody::TripRequested { reason } => {
+                write!(f, "stop requested: {}", reason.escape_debug())
+            }
             EventBody::ResetRefused { cause } => write!(f, "reset refused: {cause}"),
             EventBody::Link {
                 device, up: true, ..

@@ -250,6 +250,24 @@ impl EventLog {
         });
     }
 
+    /// As [`EventLog::push`], unless the newest event says the same of the same lane: who repeats a question in vain
+    /// must not push the events out that explain the answer.
+    pub(crate) fn push_unless_last(
+        &mut self,
+        at_ns: u64,
+        wall_ns: u64,
+        lane: &str,
+        body: EventBody,
+    ) {
+        let said = self
+            .kept
+            .back()
+            .is_some_and(|last| last.lane == lane && last.body == body);
+        if !said {
+            self.push(at_ns, wall_ns, lane, body);
+        }
+    }
+
     pub(crate) fn newest(&self) -> u64 {
         self.newest
     }
@@ -294,6 +312,18 @@ mod tests {
             [log.newest() - 1, log.newest()]
         );
         assert_eq!(log.after(log.newest()).count(), 0);
+    }
+
+    #[test]
+    fn what_is_said_again_at_once_is_kept_once() {
+        let mut log = EventLog::default();
+        let refused = |cause: &str| EventBody::ResetRefused {
+            cause: cause.into(),
+        };
+        for (lane, cause) in [("a", "x"), ("a", "x"), ("b", "x"), ("b", "y"), ("a", "x")] {
+            log.push_unless_last(1, 1, lane, refused(cause));
+        }
+        assert_eq!(log.newest(), 4, "H-77");
     }
 
     #[test]

@@ -449,22 +449,31 @@ impl Guard {
         let refusals: Vec<_> = self
             .lanes()
             .filter_map(|(plan, _, snapshot, _)| {
-                snapshot
-                    .refusal
-                    .map(|refusal| (report::refusal_cause(plan, refusal), refusal))
+                let refusal = snapshot.refusal?;
+                Some((
+                    report::refusal_cause(plan, refusal),
+                    plan.name.clone(),
+                    refusal,
+                ))
             })
             .collect();
         let lanes = self.parts.lanes.len();
         let standing = refusals
             .iter()
-            .find(|(_, refusal)| *refusal != ResetRefusal::NothingLatched);
+            .find(|(_, _, refusal)| *refusal != ResetRefusal::NothingLatched);
         let nothing = (refusals.len() == lanes)
             .then(|| refusals.first())
             .flatten();
-        if let Some((cause, refusal)) = standing.or(nothing) {
-            return Ok(Reply::Refused {
+        if let Some((cause, lane, refusal)) = standing.or(nothing).cloned() {
+            // The lanes were not asked, so the record that a reset was tried is made here (I14).
+            let body = EventBody::ResetRefused {
                 cause: cause.clone(),
-                help: report::refusal_help(*refusal).to_owned(),
+            };
+            self.log
+                .push_unless_last(monotonic_ns(), wall_ns(), &lane, body);
+            return Ok(Reply::Refused {
+                cause,
+                help: report::refusal_help(refusal).to_owned(),
             });
         }
         self.give_back();
@@ -492,6 +501,10 @@ impl Guard {
     }
 
     fn trip(&mut self, reason: &str) -> Result<Reply, String> {
+        let body = EventBody::TripRequested {
+            reason: reason.to_owned(),
+        };
+        self.log.push(monotonic_ns(), wall_ns(), "all", body);
         for answers in &mut self.answers {
             answers.tripped = false;
         }
