@@ -15,19 +15,23 @@ use crate::guard::wait_until;
 /// # Panics
 /// When it is not installed and `TRIPLINE_REQUIRE_PEERS=1`.
 pub fn require(program: &str) -> Option<PathBuf> {
+    let found = find(program);
+    if found.is_none() {
+        left_out(program);
+    }
+    found
+}
+
+fn find(program: &str) -> Option<PathBuf> {
     let mut folders: Vec<PathBuf> = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).collect())
         .unwrap_or_default();
     // Where Debian puts services; not in everybody's PATH.
     folders.push("/usr/sbin".into());
-    let found = folders
+    folders
         .into_iter()
         .map(|folder| folder.join(program))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        left_out(program);
-    }
-    found
+        .find(|path| path.is_file())
 }
 
 /// A Python that has this version of pymodbus, or `None` when the test shall leave it out.
@@ -83,6 +87,10 @@ pub fn source(name: &str) -> PathBuf {
 /// As [`require`].
 pub fn left_out(what: &str) {
     let required = std::env::var_os("TRIPLINE_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    tell_left_out(what, required);
+}
+
+fn tell_left_out(what: &str, required: bool) {
     assert!(
         !required,
         "{what} is not installed, and TRIPLINE_REQUIRE_PEERS=1 demands it. Install mosquitto, mosquitto-clients, mbpoll and libmodbus-dev (Debian) and pymodbus (PyPI)"
@@ -280,4 +288,30 @@ pub fn free_port() -> u16 {
         }
     }
     panic!("every port from {FIRST} on is taken");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_by_name() {
+        assert!(find("sh").is_some_and(|path| path.is_absolute()));
+        assert_eq!(find("no-such-peer"), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "TRIPLINE_REQUIRE_PEERS=1 demands it")]
+    fn a_missing_peer_fails_where_peers_are_required() {
+        tell_left_out("no-such-peer", true);
+    }
+
+    #[test]
+    fn a_free_port_is_free_and_each_is_given_once() {
+        let ports = [free_port(), free_port(), free_port()];
+        for port in ports {
+            assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok());
+        }
+        assert!(ports[0] != ports[1] && ports[1] != ports[2]);
+    }
 }

@@ -163,7 +163,7 @@ impl Drop for EndOnDrop<'_> {
 }
 
 #[test]
-fn h80_a_subscriber_that_does_not_read_is_dropped_and_misses_nothing_when_it_comes_again() {
+fn h80_i8_a_subscriber_that_does_not_read_costs_nobody_an_event() {
     let stand = Stand::armed(&Setup::default());
     let socket = stand.guard.socket();
     let mut lazy = connect(&socket);

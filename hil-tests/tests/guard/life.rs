@@ -49,6 +49,11 @@ fn i3_a_reset_is_refused_with_cause_and_help_while_the_cause_is_there() {
     assert_eq!(cause, "rule over is not clear");
     assert!(help.contains("remove the cause at the machine"), "{help}");
     assert!(!stand.device.coil(0), "H-53: a refused reset moves nothing");
+    wait_event(
+        &stand.guard.socket(),
+        "I14: the attempt is recorded",
+        |body| matches!(body, EventBody::ResetRefused { cause } if cause == "rule over is not clear"),
+    );
     // Healthy again: still latched, until somebody resets.
     stand.device.show(HEALTHY);
     wait_until("nothing stands against a reset", || {
