@@ -1,6 +1,6 @@
 //! What a real-time process asks of the host: scheduling policy, locked memory, no deep idle, a quiet allocator.
 //!
-//! Every call says what it could not get; nothing is assumed. Figures behind each choice are in `docs/architecture.md`.
+//! Every call says what it could not get; nothing is assumed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -74,7 +74,7 @@ pub fn lock_memory() -> io::Result<()> {
 }
 
 /// Tells the C allocator to keep what it has: no mapping or trimming after start, and one arena. A sibling thread that
-/// maps or unmaps memory costs a lane 46 times more interruptions. Does nothing on other C libraries than glibc.
+/// maps or unmaps memory interrupts a lane far more often than a sibling process does. Does nothing on other C libraries than glibc.
 pub fn quiet_allocator() {
     #[cfg(target_env = "gnu")]
     for (parameter, value) in [
@@ -88,7 +88,7 @@ pub fn quiet_allocator() {
     }
 }
 
-/// Holds the processor out of deep idle states for as long as it lives: a blocking exchange takes 7.5 us instead of 21.
+/// Holds the processor out of deep idle states for as long as it lives: waking up from one costs more than a whole exchange (`stop_latency --no-hold`).
 pub struct NoDeepIdle {
     _file: File,
 }

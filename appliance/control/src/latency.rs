@@ -41,7 +41,7 @@ pub struct RuleLatency {
     pub distribution: Distribution,
 }
 
-/// A distribution: exact minimum, maximum and count; percentiles to the histogram's two significant digits or better.
+/// A distribution: exact minimum, maximum and count; percentiles to the histogram's three significant digits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Values recorded.

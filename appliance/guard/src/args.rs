@@ -20,7 +20,7 @@ usage: tripline-guard --bundle FILE --socket PATH
   --socket PATH   where to open the control socket
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
-5 host name not resolved, 6 a lane died, 7 stopped but a stop was not confirmed.
+5 a host name or password file cannot be used, 6 a lane died, 7 stopped but a stop was not confirmed.
 Machine protection and supervisory stop, not a certified safety component.";
 
 impl Args {

@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Bundle = 3,
     /// The control socket could not be opened, or another guard holds it.
     Socket = 4,
-    /// A host name in the plan could not be resolved.
+    /// A host name in the plan could not be resolved, or a password file not be used.
     Resolve = 5,
     /// A lane died; its outputs were stopped from the main thread where they could be reached.
     LaneDied = 6,

@@ -14,7 +14,7 @@ const LONGEST_NS: u64 = 10_000_000_000;
 pub(crate) enum Stage {
     /// From the receipt of a sample to the tick that takes it.
     AcquireToIngest,
-    /// The tick: ingest, evaluate, vote, latch.
+    /// The tick: staleness, evaluation of what changed, latches.
     Evaluate,
     /// From the end of the tick to the return of the send that stops.
     Drive,

@@ -28,12 +28,12 @@ impl Engine {
     }
 }
 
-/// Every choice here is either a bound, determinism, or the removal of what no rule needs (`facts.md` gives figures).
+/// Every choice here is either a bound, determinism, or the removal of what no rule needs.
 fn config() -> Config {
     let mut config = Config::new();
     // The bound: deterministic, exact for straight-line rules.
     config.consume_fuel(true);
-    // A trap by signal costs 1.4 to 9.4 us; by explicit check 70 ns, for a few percent on small kernels.
+    // A trap by signal takes microseconds, by explicit check a fraction of one, for a few percent on small kernels.
     config.signals_based_traps(false);
     // Reserve what a module may declare, not 4 GiB of address space a memory: under mlockall reservations count.
     config.memory_reservation(RESERVATION_BYTES);

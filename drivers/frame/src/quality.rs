@@ -7,7 +7,7 @@
 pub enum Quality {
     /// Fresh, in range, from the device that the pack names.
     Good = 0,
-    /// Usable, but the source says it is less than sure (a window that is not filled, a 64-bit count beyond 2^53).
+    /// Usable, but the source says it is less than sure (a 64-bit count beyond 2^53).
     Uncertain = 1,
     /// Not a value: out of range, not a number, an exception reply. Votes to trip.
     Bad = 2,
@@ -59,8 +59,6 @@ pub enum Cause {
     QueueOverflow = 8,
     /// A 64-bit integer that a 64-bit float cannot hold exactly.
     Inexact = 9,
-    /// A window that does not yet hold its full span of samples, or holds one that is not good.
-    WindowIncomplete = 10,
 }
 
 impl Cause {
@@ -77,7 +75,6 @@ impl Cause {
             Self::Malformed => "malformed payload",
             Self::QueueOverflow => "lost in a full queue",
             Self::Inexact => "not exactly representable",
-            Self::WindowIncomplete => "window incomplete",
         }
     }
 }
