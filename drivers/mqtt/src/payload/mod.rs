@@ -1,12 +1,13 @@
 //! Numbers out of payloads: plain text, JSON, binary.
 //!
-//! Which thread: acquisition. May it block: no. Worst case: one pass over the payload, whatever the number of fields.
-//! Plain text and binary payloads allocate nothing; JSON allocates only for strings with escapes.
+//! Which thread: acquisition or a lane. May it block: no. Worst case: one pass over the payload, whatever the number of
+//! fields. Nothing here allocates after construction.
 //! Hazards: H-21 (malformed, duplicate keys, NaN and infinity are never a number).
 
 mod json;
 mod number;
 mod path;
+mod scan;
 
 pub use json::{JsonPlan, JsonValue, MalformedJson};
 pub use number::parse_number;

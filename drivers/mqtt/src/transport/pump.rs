@@ -8,7 +8,7 @@ use crate::counters::LinkError;
 use crate::session::{Handled, Session};
 use drivers_frame::{Clock, DurNs, MonoNs};
 use rustix::fd::BorrowedFd;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 /// What a step led to.
 pub(super) enum Pumped {
@@ -70,7 +70,13 @@ impl Pump {
     }
 
     /// Resolves the broker's name for the next attempt; may block. [`Pump::step`] does it itself otherwise.
+    ///
+    /// An address needs no name service: neither blocks nor allocates.
     pub(super) fn resolve(&mut self) {
+        if let Ok(address) = self.host.parse::<IpAddr>() {
+            self.resolved = Some(Ok(SocketAddr::new(address, self.port)));
+            return;
+        }
         let addresses = (self.host.as_str(), self.port).to_socket_addrs();
         let addresses: Vec<SocketAddr> = addresses.map(Iterator::collect).unwrap_or_default();
         let index = self.attempt.checked_rem(addresses.len()).unwrap_or(0);
