@@ -1,4 +1,4 @@
-//! Acquisition threads: MQTT sources, and Modbus devices of lanes that do not read them themselves.
+//! Sources of frames, and the acquisition threads of those that a lane does not read itself.
 //!
 //! Which thread: its own. May it block: only in `poll`. A full queue never does: the frame is lost and counted.
 
@@ -18,15 +18,39 @@ use crate::lane_thread::notify;
 /// Longest sleep: after it the stop flag is looked at.
 const STOP_CHECK: DurNs = DurNs::from_ms(100);
 
-/// What is known of a source's link.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LinkStats {
-    pub(crate) link: &'static str,
-    pub(crate) last_error: Option<String>,
-    pub(crate) requests: u64,
-    pub(crate) replies: u64,
-    pub(crate) anomalies: u64,
-    pub(crate) connects: u64,
+/// What is known of a source's link: a copy that costs a lane nothing but the copying.
+#[derive(Clone, Copy)]
+pub(crate) enum LinkStats {
+    Modbus {
+        link: drivers_modbus::session::LinkState,
+        counters: drivers_modbus::session::Counters,
+        last_error: Option<drivers_modbus::session::SessionError>,
+    },
+    Mqtt {
+        link: drivers_mqtt::session::LinkState,
+        counters: drivers_mqtt::Counters,
+    },
+}
+
+/// An edge of a source's link, as a copy too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LinkEdge {
+    Modbus(drivers_modbus::session::LinkChange),
+    Mqtt(drivers_mqtt::LinkChange),
+}
+
+impl LinkEdge {
+    /// Whether the link is up now, and why not. `None` for an attempt that failed: the link was down before, too.
+    pub(crate) fn words(self) -> Option<(bool, Option<String>)> {
+        match self {
+            Self::Modbus(change) => Some((change.up, change.cause.map(|cause| cause.to_string()))),
+            Self::Mqtt(drivers_mqtt::LinkChange::Up) => Some((true, None)),
+            Self::Mqtt(drivers_mqtt::LinkChange::Down(cause)) => {
+                Some((false, Some(cause.to_string())))
+            }
+            Self::Mqtt(drivers_mqtt::LinkChange::AttemptFailed(_)) => None,
+        }
+    }
 }
 
 /// A link that came up or went down.
@@ -39,6 +63,14 @@ pub(crate) struct LinkNews {
     pub(crate) cause: Option<String>,
 }
 
+/// What to wait for at a descriptor.
+pub(crate) fn interest(wants_read: bool, wants_write: bool) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, wants_read);
+    flags.set(PollFlags::OUT, wants_write);
+    flags
+}
+
 /// A driver of either protocol.
 pub(crate) enum Source {
     Modbus(Box<drivers_modbus::transport::Driver>),
@@ -46,19 +78,18 @@ pub(crate) enum Source {
 }
 
 /// What a step left behind.
-enum Next {
+pub(crate) enum Next {
     Frame,
     Again,
     Sleep { until: MonoNs, flags: PollFlags },
 }
 
 impl Source {
-    fn step(&mut self, clock: &impl Clock, queue: &mut FrameProducer) -> Next {
-        let sleep = |until, wants_read, wants_write| {
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, wants_read);
-            flags.set(PollFlags::OUT, wants_write);
-            Next::Sleep { until, flags }
+    /// One step of the driver, whichever it is.
+    pub(crate) fn step(&mut self, clock: &impl Clock, queue: &mut FrameProducer) -> Next {
+        let sleep = |until, wants_read, wants_write| Next::Sleep {
+            until,
+            flags: interest(wants_read, wants_write),
         };
         match self {
             Self::Modbus(driver) => match driver.step(clock, queue) {
@@ -82,82 +113,34 @@ impl Source {
         }
     }
 
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Modbus(driver) => driver.fd(),
             Self::Mqtt(driver) => driver.socket(),
         }
     }
 
-    /// An edge of the link: whether it is up, and why not.
-    fn take_change(&mut self) -> Option<(bool, Option<String>)> {
+    /// The link's edge since the last call.
+    pub(crate) fn take_change(&mut self) -> Option<LinkEdge> {
         match self {
-            Self::Modbus(driver) => driver
-                .session_mut()
-                .take_change()
-                .map(|change| (change.up, change.cause.map(|cause| cause.to_string()))),
-            Self::Mqtt(driver) => driver.take_change().and_then(|change| match change {
-                drivers_mqtt::LinkChange::Up => Some((true, None)),
-                drivers_mqtt::LinkChange::Down(cause) => Some((false, Some(cause.to_string()))),
-                // Still down: counted, and shown as the last error; not an edge.
-                drivers_mqtt::LinkChange::AttemptFailed(_) => None,
-            }),
+            Self::Modbus(driver) => driver.session_mut().take_change().map(LinkEdge::Modbus),
+            Self::Mqtt(driver) => driver.take_change().map(LinkEdge::Mqtt),
         }
     }
 
-    fn stats(&self) -> LinkStats {
+    /// What is known of the link.
+    pub(crate) fn stats(&self) -> LinkStats {
         match self {
-            Self::Modbus(driver) => modbus_stats(
-                driver.session().link(),
-                driver.session().counters(),
-                driver.session().last_error(),
-            ),
-            Self::Mqtt(driver) => {
-                let counters = driver.counters();
-                LinkStats {
-                    link: match driver.state() {
-                        drivers_mqtt::session::LinkState::Up { .. } => "up",
-                        drivers_mqtt::session::LinkState::Disconnected { .. } => "down",
-                        _ => "connecting",
-                    },
-                    last_error: counters.last_error.map(|error| error.to_string()),
-                    requests: counters.attempts,
-                    replies: counters.messages,
-                    anomalies: counters
-                        .malformed
-                        .saturating_add(counters.oversize)
-                        .saturating_add(counters.dropped_retained)
-                        .saturating_add(counters.dropped_duplicate)
-                        .saturating_add(counters.protocol_errors)
-                        .saturating_add(counters.progress_timeouts),
-                    connects: counters.ups,
-                }
-            }
+            Self::Modbus(driver) => LinkStats::Modbus {
+                link: driver.session().link(),
+                counters: driver.counters(),
+                last_error: driver.session().last_error(),
+            },
+            Self::Mqtt(driver) => LinkStats::Mqtt {
+                link: driver.state(),
+                counters: driver.counters(),
+            },
         }
-    }
-}
-
-/// A Modbus link in the words of the control socket.
-pub(crate) fn modbus_stats(
-    link: drivers_modbus::session::LinkState,
-    counters: drivers_modbus::session::Counters,
-    last_error: Option<drivers_modbus::session::SessionError>,
-) -> LinkStats {
-    use drivers_modbus::session::LinkState;
-    LinkStats {
-        link: match link {
-            LinkState::Down => "down",
-            LinkState::Connecting => "connecting",
-            LinkState::Up => "up",
-        },
-        last_error: last_error.map(|error| error.to_string()),
-        requests: counters.requests,
-        replies: counters.replies,
-        anomalies: counters
-            .anomalies
-            .saturating_add(counters.timeouts)
-            .saturating_add(counters.exceptions),
-        connects: counters.connects,
     }
 }
 
@@ -204,7 +187,7 @@ impl Acquisition {
                     }
                 };
                 interest.push(flags);
-                if let Some((up, cause)) = feed.source.take_change() {
+                if let Some((up, cause)) = feed.source.take_change().and_then(LinkEdge::words) {
                     // The main thread is gone only when the guard is: nobody is left to tell then.
                     let _ = self.news.send(LinkNews {
                         lane: self.lane,

@@ -13,12 +13,12 @@ use appliance_lane::{Lane, ResetRefusal};
 use appliance_output::{Confirmed, FaultCause, OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::RuleModule;
 use drivers_frame::{DeviceId, DurNs, MonoNs};
-use drivers_modbus::transport::{Driver, Step};
 use rt_config::clock::monotonic_ns;
 use rt_config::limits::{DEVICES_MAX, OUTPUTS_MAX};
 use rtrb::{Consumer, Producer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::acquire::{Next, Source, interest};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::stages::{Stage, Stages};
 
@@ -34,10 +34,10 @@ pub(crate) enum LaneEnd {
     Unconfirmed,
 }
 
-/// A Modbus device that the lane reads itself.
+/// A device that the lane reads itself.
 pub(crate) struct Inline {
     pub(crate) device: DeviceId,
-    pub(crate) driver: Driver,
+    pub(crate) source: Source,
     pub(crate) queue: FrameProducer,
     until: MonoNs,
     interest: PollFlags,
@@ -45,10 +45,10 @@ pub(crate) struct Inline {
 }
 
 impl Inline {
-    pub(crate) fn new(device: DeviceId, driver: Driver, queue: FrameProducer) -> Self {
+    pub(crate) fn new(device: DeviceId, source: Source, queue: FrameProducer) -> Self {
         Self {
             device,
-            driver,
+            source,
             queue,
             until: MonoNs::ZERO,
             interest: PollFlags::empty(),
@@ -91,13 +91,6 @@ impl Driven {
         let idle = self.connection.idle();
         interest(idle.wants_read, idle.wants_write)
     }
-}
-
-fn interest(wants_read: bool, wants_write: bool) -> PollFlags {
-    let mut flags = PollFlags::empty();
-    flags.set(PollFlags::IN, wants_read);
-    flags.set(PollFlags::OUT, wants_write);
-    flags
 }
 
 /// Everything a lane's thread owns.
@@ -159,21 +152,17 @@ impl Runner {
                 continue;
             }
             inline.ready = false;
-            match inline.driver.step(&now, &mut inline.queue) {
-                Step::Frame | Step::Progress => {
+            match inline.source.step(&now, &mut inline.queue) {
+                Next::Frame | Next::Again => {
                     inline.ready = true;
                     progress = true;
                 }
-                Step::Idle {
-                    until,
-                    wants_read,
-                    wants_write,
-                } => {
+                Next::Sleep { until, flags } => {
                     inline.until = until;
-                    inline.interest = interest(wants_read, wants_write);
+                    inline.interest = flags;
                 }
             }
-            if let Some(change) = inline.driver.session_mut().take_change() {
+            if let Some(change) = inline.source.take_change() {
                 let message = Message::Link {
                     at: now(),
                     device: inline.device.0,
@@ -380,9 +369,7 @@ impl Runner {
             if snapshot.devices.len() < snapshot.devices.capacity() {
                 snapshot.devices.push(DeviceSnapshot {
                     device: inline.device.0,
-                    link: inline.driver.session().link(),
-                    counters: inline.driver.session().counters(),
-                    last_error: inline.driver.session().last_error(),
+                    stats: inline.source.stats(),
                 });
             }
         }
@@ -460,7 +447,7 @@ impl Runner {
         let inline = self
             .inline
             .iter()
-            .map(|inline| (inline.driver.fd(), inline.interest));
+            .map(|inline| (inline.source.fd(), inline.interest));
         let outputs = self
             .outputs
             .iter()

@@ -3,8 +3,8 @@
 use appliance_lane::{Counters, Event, Latch, ResetRefusal, RuleCause, RuleState, TagView};
 use appliance_output::{FaultCause, Permit};
 use drivers_frame::MonoNs;
-use drivers_modbus::session::{LinkChange, LinkState, SessionError};
 
+use crate::acquire::{LinkEdge, LinkStats};
 use crate::stages::Stages;
 
 /// To a lane.
@@ -27,7 +27,7 @@ pub(crate) enum Message {
     Link {
         at: MonoNs,
         device: u16,
-        change: LinkChange,
+        change: LinkEdge,
     },
     /// An output's write was not confirmed.
     OutputFault {
@@ -43,13 +43,11 @@ pub(crate) enum Message {
     Snapshot(Box<Snapshot>),
 }
 
-/// State of a Modbus device that a lane reads itself.
+/// State of a device that a lane reads itself.
 #[derive(Clone, Copy)]
 pub(crate) struct DeviceSnapshot {
     pub(crate) device: u16,
-    pub(crate) link: LinkState,
-    pub(crate) counters: drivers_modbus::session::Counters,
-    pub(crate) last_error: Option<SessionError>,
+    pub(crate) stats: LinkStats,
 }
 
 /// State of an output.

@@ -6,7 +6,7 @@ use appliance_control::{
 use appliance_lane::{EventKind, LatchCause, ResetRefusal};
 use appliance_output::Permit;
 use drivers_frame::{DeviceId, TagId};
-use rules_bundle::{LanePlan, LinkPlan};
+use rules_bundle::LanePlan;
 
 use crate::acquire::LinkStats;
 use crate::message::Snapshot;
@@ -162,9 +162,7 @@ pub(crate) fn lane_status(
             .devices
             .iter()
             .zip(links)
-            .filter_map(|(device, link)| {
-                Some(device_status(&device.name, &device.link, link.as_ref()?))
-            })
+            .filter_map(|(device, link)| Some(device_status(&device.name, link.as_ref()?)))
             .collect(),
         rules: plan
             .rules
@@ -203,20 +201,58 @@ pub(crate) fn lane_status(
     }
 }
 
-fn device_status(name: &str, link: &LinkPlan, stats: &LinkStats) -> DeviceStatus {
-    DeviceStatus {
-        name: name.to_owned(),
-        kind: match link {
-            LinkPlan::Modbus(_) => "modbus",
-            LinkPlan::Mqtt(_) => "mqtt",
-        }
-        .to_owned(),
-        link: stats.link.to_owned(),
-        last_error: stats.last_error.clone(),
-        requests: stats.requests,
-        replies: stats.replies,
-        anomalies: stats.anomalies,
-        connects: stats.connects,
+fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {
+    use drivers_modbus::session::LinkState as Modbus;
+    use drivers_mqtt::session::LinkState as Mqtt;
+    let sum = |counts: &[u64]| {
+        counts
+            .iter()
+            .fold(0, |sum: u64, count| sum.saturating_add(*count))
+    };
+    match stats {
+        LinkStats::Modbus {
+            link,
+            counters,
+            last_error,
+        } => DeviceStatus {
+            name: name.to_owned(),
+            kind: "modbus".to_owned(),
+            link: match link {
+                Modbus::Down => "down",
+                Modbus::Connecting => "connecting",
+                Modbus::Up => "up",
+            }
+            .to_owned(),
+            last_error: last_error.map(|error| error.to_string()),
+            requests: counters.requests,
+            replies: counters.replies,
+            anomalies: sum(&[counters.anomalies, counters.timeouts, counters.exceptions]),
+            connects: counters.connects,
+        },
+        LinkStats::Mqtt { link, counters } => DeviceStatus {
+            name: name.to_owned(),
+            kind: "mqtt".to_owned(),
+            link: match link {
+                Mqtt::Up { .. } => "up",
+                Mqtt::Disconnected { .. } => "down",
+                Mqtt::Connecting { .. } | Mqtt::AwaitConnack { .. } | Mqtt::Subscribing { .. } => {
+                    "connecting"
+                }
+            }
+            .to_owned(),
+            last_error: counters.last_error.map(|error| error.to_string()),
+            requests: counters.attempts,
+            replies: counters.messages,
+            anomalies: sum(&[
+                counters.malformed,
+                counters.oversize,
+                counters.dropped_retained,
+                counters.dropped_duplicate,
+                counters.protocol_errors,
+                counters.progress_timeouts,
+            ]),
+            connects: counters.ups,
+        },
     }
 }
 

@@ -22,7 +22,7 @@ use rtrb::{Consumer, Producer};
 use rules_bundle::{Bundle, LanePlan};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::acquire::{LinkStats, modbus_stats};
+use crate::acquire::LinkStats;
 use crate::control::{Connection, EventLog, Listener};
 use crate::exit::Exit;
 use crate::lane_thread::{LaneEnd, notify};
@@ -229,12 +229,15 @@ impl Guard {
                 note(&mut self.log, plan, at, report::event_body(plan, &kind));
             }
             Message::Link { at, device, change } => {
-                let body = EventBody::Link {
-                    device: report::device_name(plan, drivers_frame::DeviceId(device)),
-                    up: change.up,
-                    cause: change.cause.map(|cause| cause.to_string()),
-                };
-                note(&mut self.log, plan, at, body);
+                if let Some((up, cause)) = change.words() {
+                    let device = report::device_name(plan, drivers_frame::DeviceId(device));
+                    note(
+                        &mut self.log,
+                        plan,
+                        at,
+                        EventBody::Link { device, up, cause },
+                    );
+                }
             }
             Message::OutputFault { at, output, cause } => {
                 let body = EventBody::OutputFault {
@@ -596,17 +599,15 @@ impl Guard {
 /// What is known of each of a lane's devices.
 fn links(lane: &LaneHandle, snapshot: &Snapshot) -> Vec<Option<LinkStats>> {
     let inline = |device: usize| {
-        let state = snapshot
-            .devices
-            .iter()
-            .find(|state| usize::from(state.device) == device)?;
-        Some(modbus_stats(state.link, state.counters, state.last_error))
+        let mut devices = snapshot.devices.iter();
+        let state = devices.find(|state| usize::from(state.device) == device)?;
+        Some(state.stats)
     };
     lane.stats
         .iter()
         .enumerate()
         .map(|(device, stats)| match stats {
-            Some(stats) => stats.lock().ok().map(|stats| stats.clone()),
+            Some(stats) => stats.lock().ok().map(|stats| *stats),
             None => inline(device),
         })
         .collect()

@@ -1,7 +1,7 @@
 //! From a bundle's bytes to running lanes. Everything that can be refused is refused here, before an output is touched.
 
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -292,12 +292,10 @@ fn sources(
         let samples = tags
             .saturating_mul(8)
             .clamp(64, limits::QUEUE_SAMPLES.max(tags));
-        let stats = Arc::new(Mutex::new(LinkStats {
-            link: "connecting",
-            ..LinkStats::default()
-        }));
         let (producer, consumer) = frame_queue(samples);
-        let source = match &device.link {
+        // A lane reads what it can read without blocking and without allocating: Modbus, and plain MQTT at an address.
+        // A name would have to be resolved at every connect, and TLS allocates.
+        let (source, may_inline) = match &device.link {
             LinkPlan::Modbus(modbus) => {
                 let Some(config) = wiring::modbus(id, &device.name, modbus).map_err(wired)? else {
                     sources.stats.push(None);
@@ -305,26 +303,25 @@ fn sources(
                 };
                 // The seed spreads the reconnects of devices that fell together.
                 let seed = clock::monotonic_ns().wrapping_add(u64::from(number));
-                let driver = Driver::new(
-                    Session::new(config, seed).map_err(|error| refuse(error.to_string()))?,
-                );
-                if plan.acquire == Acquire::Inline {
-                    sources.inline.push(Inline::new(id, driver, producer));
-                    sources.queues.push((id, consumer));
-                    sources.stats.push(None);
-                    continue;
-                }
-                Source::Modbus(Box::new(driver))
+                let session =
+                    Session::new(config, seed).map_err(|error| refuse(error.to_string()))?;
+                (Source::Modbus(Box::new(Driver::new(session))), true)
             }
             LinkPlan::Mqtt(mqtt) => {
                 let config = wiring::mqtt(id, &device.name, mqtt).map_err(wired)?;
-                Source::Mqtt(Box::new(
-                    drivers_mqtt::Driver::new(&config)
-                        .map_err(|error| refuse(error.to_string()))?,
-                ))
+                let driver = drivers_mqtt::Driver::new(&config)
+                    .map_err(|error| refuse(error.to_string()))?;
+                let plain = mqtt.broker.tls.is_none() && mqtt.broker.host.parse::<IpAddr>().is_ok();
+                (Source::Mqtt(Box::new(driver)), plain)
             }
         };
         sources.queues.push((id, consumer));
+        if may_inline && plan.acquire == Acquire::Inline {
+            sources.inline.push(Inline::new(id, source, producer));
+            sources.stats.push(None);
+            continue;
+        }
+        let stats = Arc::new(Mutex::new(source.stats()));
         sources.stats.push(Some(Arc::clone(&stats)));
         let feed = Feed {
             device: number,
