@@ -29,7 +29,9 @@ fn main() -> ExitCode {
         println!("nothing measured: run `cargo bench -p hil-tests --bench lane`");
         return ExitCode::SUCCESS;
     }
-    println!("Cost of a rule's call and of a tick, ns, medians of {BATCHES} batches on one thread, no sockets");
+    println!(
+        "Cost of a rule's call and of a tick, ns, medians of {BATCHES} batches on one thread, no sockets"
+    );
     println!("Machine protection and supervisory stop, not a certified safety component.\n");
     let engine = Engine::new().expect("an engine");
     engine.prepare_thread();
@@ -54,7 +56,11 @@ fn main() -> ExitCode {
     let growth = ticks.last().expect("four") / ticks.first().expect("four");
     println!();
     let mut passed = gate("a rule's call, fuelled, at most 100 ns", call, CALL_NS_MAX);
-    passed &= gate("tick with one changed tag, 10,000 rules over 10 rules, at most 2", growth, GROWTH_MAX);
+    passed &= gate(
+        "tick with one changed tag, 10,000 rules over 10 rules, at most 2",
+        growth,
+        GROWTH_MAX,
+    );
     if !passed && args.iter().any(|arg| arg == "--gate") {
         return ExitCode::FAILURE;
     }
@@ -72,7 +78,13 @@ fn calls(engine: &Engine) -> f64 {
     let bundle = bundle(10);
     let mut module = module(&bundle, engine);
     let program = &bundle.plan.lanes[0].rules[0].program;
-    let slots = vec![SlotValue { value: 3.0, usable: true }; bundle.plan.lanes[0].slots() as usize];
+    let slots = vec![
+        SlotValue {
+            value: 3.0,
+            usable: true
+        };
+        bundle.plan.lanes[0].slots() as usize
+    ];
     for index in 0..slots.len() {
         module.set_slot(index, 3.0, true).expect("a slot");
     }
@@ -80,9 +92,16 @@ fn calls(engine: &Engine) -> f64 {
         assert_eq!(module.call(0, false, program.fuel()), Ok(0));
     });
     let native = median(10_000, || {
-        assert_eq!(rules_expr::eval(program, &slots, std::hint::black_box(false)).code(), 0);
+        assert_eq!(
+            rules_expr::eval(program, &slots, std::hint::black_box(false)).code(),
+            0
+        );
     });
-    let write = median(10_000, || module.set_slot(0, std::hint::black_box(3.0), true).expect("a slot"));
+    let write = median(10_000, || {
+        module
+            .set_slot(0, std::hint::black_box(3.0), true)
+            .expect("a slot")
+    });
     println!("rule `tag > constant` in WebAssembly, fuelled and checked  {call:>8.1}");
     println!("the same, native                                           {native:>8.1}");
     println!("one slot written into the module                           {write:>8.1}");
@@ -97,7 +116,12 @@ struct Bench {
 impl Bench {
     fn new(rules: usize, engine: &Engine) -> Self {
         let bundle = bundle(rules);
-        let mut lane = Lane::new(&bundle.plan.lanes[0], module(&bundle, engine), MonoNs::from_ns(0)).expect("a lane");
+        let mut lane = Lane::new(
+            &bundle.plan.lanes[0],
+            module(&bundle, engine),
+            MonoNs::from_ns(0),
+        )
+        .expect("a lane");
         for tag in 0..rules {
             lane.ingest(&sample(tag, 1.0, 1));
         }
@@ -168,7 +192,9 @@ fn bundle(rules: usize) -> Bundle {
         )
         .expect("a string grows");
     }
-    yaml.push_str("outputs:\n  run: { device: io, coil: 0, refresh: 1s, confirm_within: 1s }\nrules:\n");
+    yaml.push_str(
+        "outputs:\n  run: { device: io, coil: 0, refresh: 1s, confirm_within: 1s }\nrules:\n",
+    );
     for rule in 0..rules {
         writeln!(
             yaml,

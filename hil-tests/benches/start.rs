@@ -3,7 +3,12 @@
 //! A real guard process, a device on loopback that answers at once. "Armed" is the first reset that is accepted: every
 //! rule has decided, every output has confirmed its safe value, permits flow.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a program for people")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a program for people"
+)]
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -23,9 +28,14 @@ fn main() -> ExitCode {
         println!("nothing measured: run `cargo bench -p hil-tests --bench start`");
         return ExitCode::SUCCESS;
     }
-    println!("From bundle to armed, and resident memory: medians of {STARTS} starts of a real guard process");
+    println!(
+        "From bundle to armed, and resident memory: medians of {STARTS} starts of a real guard process"
+    );
     println!("Machine protection and supervisory stop, not a certified safety component.\n");
-    println!("{:>8} {:>12} {:>12} {:>14} {:>16}", "rules", "bundle KiB", "armed ms", "resident MiB", "lane allocations");
+    println!(
+        "{:>8} {:>12} {:>12} {:>14} {:>16}",
+        "rules", "bundle KiB", "armed ms", "resident MiB", "lane allocations"
+    );
     let mut passed = true;
     for rules in [1, 100, 1_000] {
         let device = Device::default();
@@ -49,7 +59,9 @@ fn main() -> ExitCode {
         passed &= armed <= ARMED_MS_MAX && resident <= RESIDENT_MIB_MAX && allocations == 0;
     }
     let word = if passed { "PASS  " } else { "MISSED" };
-    println!("\n{word} armed within {ARMED_MS_MAX} ms, at most {RESIDENT_MIB_MAX} MiB, no lane allocation");
+    println!(
+        "\n{word} armed within {ARMED_MS_MAX} ms, at most {RESIDENT_MIB_MAX} MiB, no lane allocation"
+    );
     if !passed && args.iter().any(|arg| arg == "--gate") {
         return ExitCode::FAILURE;
     }

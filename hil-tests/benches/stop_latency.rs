@@ -21,7 +21,9 @@ fn main() -> ExitCode {
 /// `cargo test --all-targets` runs benchmarks too, without an argument: minutes on two spinning cores are not a test.
 #[expect(clippy::print_stdout, reason = "a program for people")]
 fn not_asked() -> ExitCode {
-    println!("nothing measured: run `cargo bench -p hil-tests --bench stop_latency`, or give options (--help)");
+    println!(
+        "nothing measured: run `cargo bench -p hil-tests --bench stop_latency`, or give options (--help)"
+    );
     ExitCode::SUCCESS
 }
 
@@ -32,12 +34,39 @@ fn tripline(options: &Options) -> Vec<Entry> {
         let role = Role::Tripline {
             rules: u32::try_from(rules).unwrap_or(u32::MAX),
         };
-        (Road::Modbus, role, format!("tripline-{rules}"), Pack::Modbus { rules, wait: "spin" })
+        (
+            Road::Modbus,
+            role,
+            format!("tripline-{rules}"),
+            Pack::Modbus {
+                rules,
+                wait: "spin",
+            },
+        )
     });
-    let park = Pack::Modbus { rules: 1, wait: "park" };
+    let park = Pack::Modbus {
+        rules: 1,
+        wait: "park",
+    };
     let others = [
-        (Road::Modbus, Role::Bound, "tripline-1-park".to_owned(), park),
-        (Road::Mqtt, Role::Tripline { rules: 1 }, "tripline-mqtt".to_owned(), Pack::Mqtt),
+        (
+            Road::Modbus,
+            Role::Bound,
+            "tripline-1-park".to_owned(),
+            park,
+        ),
+        (
+            Road::Mqtt,
+            Role::Tripline { rules: 1 },
+            "tripline-mqtt".to_owned(),
+            Pack::Mqtt { wait: "spin" },
+        ),
+        (
+            Road::Mqtt,
+            Role::Bound,
+            "tripline-mqtt-park".to_owned(),
+            Pack::Mqtt { wait: "park" },
+        ),
     ];
     gated
         .into_iter()
@@ -58,7 +87,7 @@ fn tripline(options: &Options) -> Vec<Entry> {
 #[derive(Clone, Copy)]
 enum Pack {
     Modbus { rules: usize, wait: &'static str },
-    Mqtt,
+    Mqtt { wait: &'static str },
 }
 
 /// A real guard, pinned to the core of the system under test.
@@ -79,22 +108,22 @@ impl Tripline {
                 ..packs::Loop::new(site.device)
             }
             .yaml()),
-            Pack::Mqtt => {
+            Pack::Mqtt { wait } => {
                 let broker = site
                     .broker
                     .ok_or_else(|| SystemError::new("pack", "the rig gave no broker"))?;
-                Ok(mqtt_pack(site.device, broker, site.cpu))
+                Ok(mqtt_pack(site.device, broker, site.cpu, wait))
             }
         }
     }
 }
 
 /// The value comes over MQTT, the stop leaves over Modbus.
-fn mqtt_pack(device: SocketAddr, broker: SocketAddr, cpu: usize) -> String {
+fn mqtt_pack(device: SocketAddr, broker: SocketAddr, cpu: usize, wait: &str) -> String {
     format!(
         "tripline: 1\n\
          pack: {{ name: publish-to-stop, version: \"1\" }}\n\
-         lanes:\n  main: {{ cpu: {cpu}, wait: park }}\n\
+         lanes:\n  main: {{ cpu: {cpu}, wait: {wait} }}\n\
          devices:\n\
          \x20 io:\n    modbus: {{ host: {}, port: {}, unit: 1, poll: 1s, timeout: 1s, addressing: zero_based }}\n\
          \x20 broker:\n    mqtt: {{ host: {}, port: {}, client_id: tripline-bench, keep_alive: 30s }}\n\
@@ -137,7 +166,8 @@ impl SystemUnderTest for Tripline {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             child.check()?;
-            let reply = Client::connect(&site.socket()).and_then(|mut client| client.ask(&Request::Reset {}));
+            let reply = Client::connect(&site.socket())
+                .and_then(|mut client| client.ask(&Request::Reset {}));
             match reply {
                 Ok(Reply::Done {}) => return Ok(()),
                 // Between two trials without a stop nothing is latched: the output runs as it should.

@@ -65,12 +65,12 @@ pub enum Wait {
     Park,
 }
 
-/// Which thread reads the lane's Modbus devices. MQTT always has a thread of its own.
+/// Which thread reads the lane's devices. MQTT always has a thread of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acquire {
     /// The lane itself, between ticks: the shortest way, no hand-over between threads.
     Inline,
-    /// One acquisition thread a lane.
+    /// Acquisition threads beside the lane.
     Thread,
 }
 

@@ -66,7 +66,7 @@ choice! {
 }
 
 choice! {
-    /// Which thread reads Modbus devices.
+    /// Which thread reads the devices.
     Acquire {
         /// The lane itself: the shortest way.
         Inline = "inline",
@@ -86,7 +86,7 @@ record! {
         /// How the lane waits for work.
         #[schemars(extend("default" = "auto"))]
         wait: Option<Wait>,
-        /// Which thread reads the lane's Modbus devices.
+        /// Which thread reads the lane's devices.
         #[schemars(extend("default" = "inline"))]
         acquire: Option<Acquire>,
         /// Longest time between two ticks: the grain of delays, freshness and refresh.
