@@ -37,7 +37,12 @@ impl Site {
 
     /// The guard's arguments.
     pub fn args(&self) -> [std::ffi::OsString; 4] {
-        ["--bundle".into(), self.bundle().into(), "--socket".into(), self.socket().into()]
+        [
+            "--bundle".into(),
+            self.bundle().into(),
+            "--socket".into(),
+            self.socket().into(),
+        ]
     }
 }
 
@@ -104,8 +109,10 @@ impl Guard {
 
     /// Sends SIGTERM and waits for its end.
     pub fn terminate(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("not zero");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it takes signals");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("a pid"))
+            .expect("not zero");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .expect("it takes signals");
         self.child.wait().expect("it ends").code()
     }
 

@@ -10,7 +10,9 @@ pub fn bundle(yaml: &str) -> Vec<u8> {
         Ok(checked) => checked,
         Err(error) => panic!("{error}\n{error:?}\n{yaml}"),
     };
-    appliance_cli::build::compile(checked).expect("it compiles").bytes
+    appliance_cli::build::compile(checked)
+        .expect("it compiles")
+        .bytes
 }
 
 /// A protection loop over one Modbus device: register 0 is watched, coil 0 is the run permit.
@@ -47,7 +49,10 @@ impl Loop {
         let others = self.rules.saturating_sub(1);
         // At most a hundred further tags, so that the device's whole map is still one read.
         let tags = others.min(100);
-        let cpu = self.cpu.map(|cpu| format!("cpu: {cpu}, ")).unwrap_or_default();
+        let cpu = self
+            .cpu
+            .map(|cpu| format!("cpu: {cpu}, "))
+            .unwrap_or_default();
         let mut yaml = format!(
             "tripline: 1\npack: {{ name: loop, version: \"1\" }}\n\
              lanes:\n  main: {{ {cpu}wait: {}, acquire: {} }}\n\
@@ -72,8 +77,16 @@ impl Loop {
         );
         for rule in 0..self.rules {
             // Rule 0 watches the tag that changes; the others share the rest.
-            let name = tag(if rule == 0 { 0 } else { 1 + (rule - 1) % tags.max(1) });
-            let limit = if rule == 0 { 500 } else { 60_000 + rule % 5_000 };
+            let name = tag(if rule == 0 {
+                0
+            } else {
+                1 + (rule - 1) % tags.max(1)
+            });
+            let limit = if rule == 0 {
+                500
+            } else {
+                60_000 + rule % 5_000
+            };
             writeln!(
                 yaml,
                 "  - {{ id: rule_{rule}, when: {name} > {limit} mm/s, level: danger, stops: [run], deadline: 10s, message: over the limit }}"

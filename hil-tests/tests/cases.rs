@@ -1,5 +1,10 @@
 //! Every shipped pack gives the verdicts that its recorded cases say, in the real lane with the real rule module.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -45,7 +50,10 @@ impl<'a> Run<'a> {
 
     fn period_ms(&self, device: DeviceId) -> u64 {
         match &self.plan.devices[usize::from(device.0)].link {
-            LinkPlan::Modbus(modbus) => modbus.poll.map_or(1, |poll| poll.as_ns() / 1_000_000).max(1),
+            LinkPlan::Modbus(modbus) => modbus
+                .poll
+                .map_or(1, |poll| poll.as_ns() / 1_000_000)
+                .max(1),
             LinkPlan::Mqtt(_) => PUBLISH_MS,
         }
     }
@@ -97,12 +105,16 @@ impl<'a> Run<'a> {
 }
 
 fn run(bundle: &Bundle, case: &Case, engine: &Engine, what: &str) -> usize {
-    let mut lanes: Vec<Run<'_>> = (0..bundle.plan.lanes.len()).map(|index| Run::new(bundle, index, engine)).collect();
+    let mut lanes: Vec<Run<'_>> = (0..bundle.plan.lanes.len())
+        .map(|index| Run::new(bundle, index, engine))
+        .collect();
     let mut expectations = 0;
     let mut ms = 0;
     for step in &case.steps {
         while ms < step.at_ms {
-            lanes.iter_mut().for_each(|lane| lane.step(ms, &BTreeSet::new()));
+            lanes
+                .iter_mut()
+                .for_each(|lane| lane.step(ms, &BTreeSet::new()));
             ms += 1;
         }
         for lane in &mut lanes {
@@ -117,8 +129,15 @@ fn run(bundle: &Bundle, case: &Case, engine: &Engine, what: &str) -> usize {
         }
         ms += 1;
         for (rule, expected) in &step.expect {
-            let found = lanes.iter().find_map(|lane| lane.verdict(rule)).expect("the rule exists");
-            assert_eq!(found, *expected, "{what}, case \"{}\", {} ms, rule {rule}", case.name, step.at_ms);
+            let found = lanes
+                .iter()
+                .find_map(|lane| lane.verdict(rule))
+                .expect("the rule exists");
+            assert_eq!(
+                found, *expected,
+                "{what}, case \"{}\", {} ms, rule {rule}",
+                case.name, step.at_ms
+            );
             expectations += 1;
         }
     }
@@ -146,10 +165,14 @@ fn shipped_packs_give_their_recorded_verdicts() {
         let text = std::fs::read_to_string(&path).unwrap();
         let bundle = rules_bundle::open(&packs::bundle(&text)).unwrap();
         let cases_path = path.with_extension("cases.yaml");
-        let cases_text = std::fs::read_to_string(&cases_path).expect("every shipped pack has its cases");
+        let cases_text =
+            std::fs::read_to_string(&cases_path).expect("every shipped pack has its cases");
         let cases = parse(&cases_path.to_string_lossy(), &cases_text, &bundle.plan).unwrap();
         let what = path.file_name().unwrap().to_string_lossy().into_owned();
-        let checked: usize = cases.iter().map(|case| run(&bundle, case, &engine, &what)).sum();
+        let checked: usize = cases
+            .iter()
+            .map(|case| run(&bundle, case, &engine, &what))
+            .sum();
         assert!(checked >= 5, "{what}: {checked} expectations");
     }
 }

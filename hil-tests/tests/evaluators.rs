@@ -2,7 +2,12 @@
 //!
 //! Random expressions over random inputs, not-a-number, infinities, negative zero and unusable slots among them, in the
 //! wasmtime that the guard runs. H-42.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use appliance_sandbox::{Engine, NativeCode, RuleModule, compile};
 use rules_expr::testing::{Random, TestScope, expression, slot};
@@ -63,7 +68,11 @@ fn webassembly_and_native_evaluation_agree_and_the_fuel_is_what_was_computed() {
         let mut module = load(&engine, &rules);
         let mut random = Random::new(batch);
         for _ in 0..INPUTS {
-            let slots: Vec<SlotValue> = rules.inputs.iter().map(|input| slot(&mut random, input)).collect();
+            let slots: Vec<SlotValue> = rules
+                .inputs
+                .iter()
+                .map(|input| slot(&mut random, input))
+                .collect();
             for (index, value) in slots.iter().enumerate() {
                 module.set_slot(index, value.value, value.usable).unwrap();
             }
@@ -72,8 +81,16 @@ fn webassembly_and_native_evaluation_agree_and_the_fuel_is_what_was_computed() {
                     let native = eval(program, &slots, hold);
                     let compiled = module.call(index, hold, program.fuel());
                     let source = &rules.sources[index];
-                    assert_eq!(compiled, Ok(native.code()), "hold {hold}: {source}\n{slots:?}");
-                    assert_eq!(module.fuel_used(index, hold), Ok(program.fuel()), "{source}");
+                    assert_eq!(
+                        compiled,
+                        Ok(native.code()),
+                        "hold {hold}: {source}\n{slots:?}"
+                    );
+                    assert_eq!(
+                        module.fuel_used(index, hold),
+                        Ok(program.fuel()),
+                        "{source}"
+                    );
                     verdicts[usize::try_from(native.code()).unwrap()] += 1;
                 }
             }
@@ -91,7 +108,11 @@ fn an_evaluator_that_lies_is_caught() {
     let mut random = Random::new(7);
     let mut differences = 0;
     for _ in 0..INPUTS {
-        let mut slots: Vec<SlotValue> = rules.inputs.iter().map(|input| slot(&mut random, input)).collect();
+        let mut slots: Vec<SlotValue> = rules
+            .inputs
+            .iter()
+            .map(|input| slot(&mut random, input))
+            .collect();
         for (index, value) in slots.iter().enumerate() {
             module.set_slot(index, value.value, value.usable).unwrap();
         }
@@ -101,8 +122,12 @@ fn an_evaluator_that_lies_is_caught() {
         }
         for (index, program) in rules.programs.iter().enumerate() {
             let native = eval(program, &slots, false);
-            differences += u64::from(module.call(index, false, program.fuel()) != Ok(native.code()));
+            differences +=
+                u64::from(module.call(index, false, program.fuel()) != Ok(native.code()));
         }
     }
-    assert!(differences > 100, "{differences}: the comparison above can fail");
+    assert!(
+        differences > 100,
+        "{differences}: the comparison above can fail"
+    );
 }

@@ -2,7 +2,12 @@
 //!
 //! The real lane with the real rule module, under the allocator that counts. The guard proves the same of its whole
 //! loop, sockets included, in `guard_*.rs` (`lane_allocations`).
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use appliance_lane::Lane;
 use appliance_lane::queue::frame_queue;
@@ -29,8 +34,15 @@ fn lane(bundle: &Bundle, engine: &Engine) -> Lane<RuleModule> {
 
 /// A deterministic stream of values, some bad, some out of range.
 fn value(step: u64, tag: u16) -> (f64, Quality) {
-    let mixed = (step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(u64::from(tag)) >> 40;
-    let quality = if mixed % 97 == 0 { Quality::Bad } else { Quality::Good };
+    let mixed = (step + 1)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        .wrapping_add(u64::from(tag))
+        >> 40;
+    let quality = if mixed % 97 == 0 {
+        Quality::Bad
+    } else {
+        Quality::Good
+    };
     ((mixed % 1_000) as f64 / 10.0, quality)
 }
 
@@ -55,7 +67,11 @@ fn i11_a_sealed_lane_does_not_allocate() {
             if step % 3_000 < 2_000 {
                 for (tag, sample) in (0..tags).zip(frame.iter_mut()) {
                     let (value, quality) = value(step, tag);
-                    let cause = if quality.is_usable() { Cause::None } else { Cause::AboveRange };
+                    let cause = if quality.is_usable() {
+                        Cause::None
+                    } else {
+                        Cause::AboveRange
+                    };
                     *sample = Sample {
                         at,
                         value,
@@ -97,5 +113,8 @@ fn i11_a_sealed_lane_does_not_allocate() {
     drop(format!("{:?}", std::hint::black_box(TagId(7))));
     unseal();
     assert!(broken_seals() >= 2);
-    assert!(trips > 100 && frames_lost > 10, "the run saw what it was meant to see: {trips} {resets} {frames_lost}");
+    assert!(
+        trips > 100 && frames_lost > 10,
+        "the run saw what it was meant to see: {trips} {resets} {frames_lost}"
+    );
 }

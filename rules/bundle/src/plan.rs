@@ -33,7 +33,7 @@ pub struct LanePlan {
     pub priority: u8,
     /// How the lane waits for work.
     pub wait: Wait,
-    /// Which thread reads the Modbus devices.
+    /// Which thread reads the devices.
     pub acquire: Acquire,
     /// Longest time between two ticks when nothing arrives: the grain of delays, freshness and refresh.
     pub timer_period: DurNs,
@@ -65,7 +65,7 @@ pub enum Wait {
     Park,
 }
 
-/// Which thread reads the lane's devices. MQTT always has a thread of its own.
+/// Which thread reads the lane's devices. A broker given by name, or reached by TLS, has a thread of its own anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acquire {
     /// The lane itself, between ticks: the shortest way, no hand-over between threads.
