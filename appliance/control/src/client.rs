@@ -14,7 +14,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens there.
-    #[error("no guard answers at {path}: {source}. Start one with `tripline run PACK`, or name its socket with --socket")]
+    #[error(
+        "no guard answers at {path}: {source}. Start one with `tripline run PACK`, or name its socket with --socket"
+    )]
     Connect {
         /// The socket.
         path: PathBuf,
@@ -87,7 +89,12 @@ impl Client {
     /// [`ClientError`].
     pub fn events(mut self, after: u64) -> Result<(EventStream, u64), ClientError> {
         match self.ask(&Request::Events { after })? {
-            Reply::Events { lost, .. } => Ok((EventStream { stream: self.stream }, lost)),
+            Reply::Events { lost, .. } => Ok((
+                EventStream {
+                    stream: self.stream,
+                },
+                lost,
+            )),
             _ => Err(ClientError::Unexpected),
         }
     }
@@ -109,14 +116,21 @@ impl EventStream {
             match self.stream.fill_buf() {
                 Ok([]) => return Err(ClientError::Closed),
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) =>
+                {
                     return Ok(None);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         // An event has begun to arrive: its rest follows at once.
-        self.stream.get_ref().set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        self.stream
+            .get_ref()
+            .set_read_timeout(Some(ANSWER_TIMEOUT))?;
         match read_line(&mut self.stream)? {
             Some(line) => Ok(Some(serde_json::from_str(&line)?)),
             None => Err(ClientError::Closed),

@@ -19,7 +19,9 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the host cannot run it (another architecture, missing CPU features).
     pub fn new() -> Result<Self, EngineError> {
-        wasmtime::Engine::new(&config()).map(Self).map_err(EngineError)
+        wasmtime::Engine::new(&config())
+            .map(Self)
+            .map_err(EngineError)
     }
 
     /// Sets up what wasmtime needs on the calling thread (a signal stack), so that a lane's first call does not.

@@ -19,7 +19,10 @@ impl<'a> NativeCode<'a> {
     /// # Safety
     /// `bytes` must be the unchanged output of [`Engine`]'s own ahead-of-time compiler: taken from a bundle whose content
     /// hash was verified over these very bytes in memory, and that came from somebody trusted to run code here.
-    #[expect(unsafe_code, reason = "the one place where machine code is vouched for")]
+    #[expect(
+        unsafe_code,
+        reason = "the one place where machine code is vouched for"
+    )]
     pub const unsafe fn vouch(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -29,7 +32,9 @@ impl<'a> NativeCode<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Another version, other settings, or another CPU.
-    #[error("the machine code does not fit this program or this CPU: {0:#}. Build the bundle again on this host")]
+    #[error(
+        "the machine code does not fit this program or this CPU: {0:#}. Build the bundle again on this host"
+    )]
     Artefact(#[source] wasmtime::Error),
     /// The module could not be set up.
     #[error("the rule module could not be set up: {0:#}")]
@@ -41,7 +46,9 @@ pub enum LoadError {
     #[error("the rule module does not export {0} as expected")]
     Export(String),
     /// Its memory is too small, too large, or may grow.
-    #[error("the rule module's memory is {bytes} bytes (growth allowed: {grows}); {needed} are needed, at most {max} allowed, and no growth")]
+    #[error(
+        "the rule module's memory is {bytes} bytes (growth allowed: {grows}); {needed} are needed, at most {max} allowed, and no growth"
+    )]
     Memory {
         /// Bytes it has.
         bytes: usize,
@@ -80,7 +87,10 @@ pub struct RuleModule {
 /// Fuel a call starts with, beyond any bound a rule can have: what was used is measured after the call and compared
 /// with the rule's own bound; the tank only stops what runs away.
 const TANK: u64 = 1 << 20;
-#[expect(clippy::as_conversions, reason = "a constant that fits, compared at compile time")]
+#[expect(
+    clippy::as_conversions,
+    reason = "a constant that fits, compared at compile time"
+)]
 const _: () = assert!(
     TANK > 32 * limits::EXPRESSION_OPS_MAX as u64,
     "the tank must hold more than the largest rule needs: an operation takes at most 17 fuel"
@@ -92,18 +102,25 @@ impl RuleModule {
     ///
     /// # Errors
     /// [`LoadError`]; the module is then not used at all.
-    pub fn load(engine: &Engine, code: &NativeCode<'_>, rules: usize, slots: usize) -> Result<Self, LoadError> {
+    pub fn load(
+        engine: &Engine,
+        code: &NativeCode<'_>,
+        rules: usize,
+        slots: usize,
+    ) -> Result<Self, LoadError> {
         // SAFETY: `NativeCode` can only be made by `vouch`, whose caller promises that these bytes came unchanged out of
         // this crate's own compiler.
         #[expect(unsafe_code, reason = "machine code that was vouched for")]
-        let module = unsafe { Module::deserialize(&engine.0, code.0) }.map_err(LoadError::Artefact)?;
+        let module =
+            unsafe { Module::deserialize(&engine.0, code.0) }.map_err(LoadError::Artefact)?;
         let imports = module.imports().len();
         if imports != 0 {
             return Err(LoadError::Imports(imports));
         }
         let mut store = Store::new(&engine.0, ());
         store.set_fuel(TANK).map_err(LoadError::Instantiate)?;
-        let instance = wasmtime::Instance::new(&mut store, &module, &[]).map_err(LoadError::Instantiate)?;
+        let instance =
+            wasmtime::Instance::new(&mut store, &module, &[]).map_err(LoadError::Instantiate)?;
         let memory = instance
             .get_memory(&mut store, "memory")
             .ok_or_else(|| LoadError::Export("memory".into()))?;
@@ -117,7 +134,11 @@ impl RuleModule {
                     .map_err(|_| LoadError::Export(name))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { store, memory, rules })
+        Ok(Self {
+            store,
+            memory,
+            rules,
+        })
     }
 
     /// Writes one slot. A few nanoseconds; no allocation.
@@ -133,7 +154,24 @@ impl RuleModule {
             .and_then(|cell| cell.first_chunk_mut::<SLOT_BYTES>())
             .ok_or(CallFault::NoSuchIndex)?;
         let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
-        *cell = [a, b, c, d, e, f, g, h, u8::from(usable), 0, 0, 0, 0, 0, 0, 0];
+        *cell = [
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            u8::from(usable),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
         Ok(())
     }
 

@@ -4,8 +4,9 @@
 
 use appliance_sandbox::{CallFault, Engine, LoadError, NativeCode, RuleModule, compile};
 use wasm_encoder::{
-    BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalType,
-    ImportSection, Instruction, MemorySection, MemoryType, Module, TypeSection, ValType,
+    BlockType, CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection,
+    GlobalType, ImportSection, Instruction, MemorySection, MemoryType, Module, TypeSection,
+    ValType,
 };
 
 struct Shape {
@@ -65,7 +66,11 @@ fn wasm(shape: &Shape) -> Vec<u8> {
     if shape.import {
         module.section(&imports);
     }
-    module.section(&functions).section(&memories).section(&exports).section(&code);
+    module
+        .section(&functions)
+        .section(&memories)
+        .section(&exports)
+        .section(&code);
     module.finish()
 }
 
@@ -109,7 +114,11 @@ fn a_rule_reads_the_slots_that_the_host_wrote() {
     for (value, usable, expected) in [(7.2, true, 1), (7.0, true, 0), (7.2, false, 0)] {
         module.set_slot(2, value, usable).unwrap();
         assert_eq!(module.call(0, false, operators + 1), Ok(expected));
-        assert_eq!(module.fuel_used(0, false), Ok(operators + 1), "one for the entry, one an operator");
+        assert_eq!(
+            module.fuel_used(0, false),
+            Ok(operators + 1),
+            "one for the entry, one an operator"
+        );
     }
     assert_eq!(
         module.call(0, false, operators),
@@ -118,7 +127,10 @@ fn a_rule_reads_the_slots_that_the_host_wrote() {
             used: operators + 1
         })
     );
-    assert_eq!(module.set_slot(4096, 1.0, true), Err(CallFault::NoSuchIndex));
+    assert_eq!(
+        module.set_slot(4096, 1.0, true),
+        Err(CallFault::NoSuchIndex)
+    );
     assert_eq!(module.call(1, false, 100), Err(CallFault::NoSuchIndex));
 }
 
@@ -135,7 +147,10 @@ fn h_35_an_endless_loop_ends_when_its_fuel_does() {
         ..Shape::default()
     });
     let fault = module.call(0, false, 1_000);
-    assert!(matches!(fault, Err(CallFault::FuelExceeded { .. })), "{fault:?}");
+    assert!(
+        matches!(fault, Err(CallFault::FuelExceeded { .. })),
+        "{fault:?}"
+    );
 }
 
 #[test]
@@ -167,7 +182,11 @@ fn h_38_every_trap_is_a_fault_and_not_the_end_of_the_host() {
             body: body.clone(),
             ..Shape::default()
         });
-        assert_eq!(module.call(0, false, 1_000), Err(CallFault::Trap), "{body:?}");
+        assert_eq!(
+            module.call(0, false, 1_000),
+            Err(CallFault::Trap),
+            "{body:?}"
+        );
         // The host lives on, and so does its slot memory.
         assert_eq!(module.set_slot(0, 1.0, true), Ok(()));
     }
@@ -175,7 +194,12 @@ fn h_38_every_trap_is_a_fault_and_not_the_end_of_the_host() {
 
 #[test]
 fn h_36_memory_that_could_grow_or_is_too_small_or_too_large_is_refused() {
-    for (pages, most, slots) in [(1, None, 4), (1, Some(2), 4), (1, Some(1), 4_097), (17, Some(17), 4)] {
+    for (pages, most, slots) in [
+        (1, None, 4),
+        (1, Some(2), 4),
+        (1, Some(1), 4_097),
+        (17, Some(17), 4),
+    ] {
         let shape = Shape {
             pages,
             most,
@@ -199,7 +223,9 @@ fn imports_and_missing_exports_are_refused() {
         ..Shape::default()
     };
     assert!(matches!(load_as(&import, 1, 4), Err(LoadError::Imports(1))));
-    assert!(matches!(load_as(&Shape::default(), 2, 4), Err(LoadError::Export(name)) if name == "r1"));
+    assert!(
+        matches!(load_as(&Shape::default(), 2, 4), Err(LoadError::Export(name)) if name == "r1")
+    );
     let hidden = Shape {
         memory_export: "heap",
         ..Shape::default()
@@ -212,16 +238,25 @@ fn h_72_machine_code_that_is_not_ours_is_refused() {
     let engine = Engine::new().unwrap();
     let mut native = compile(&engine, &wasm(&Shape::default())).unwrap();
     for bytes in [&b"\x7fELF"[..], b"", &wasm(&Shape::default())] {
-        #[expect(unsafe_code, reason = "what is vouched for here is refused before anything runs")]
+        #[expect(
+            unsafe_code,
+            reason = "what is vouched for here is refused before anything runs"
+        )]
         // SAFETY: none of these is an artefact: the header check refuses them.
         let code = unsafe { NativeCode::vouch(bytes) };
-        assert!(matches!(RuleModule::load(&engine, &code, 1, 4), Err(LoadError::Artefact(_))));
+        assert!(matches!(
+            RuleModule::load(&engine, &code, 1, 4),
+            Err(LoadError::Artefact(_))
+        ));
     }
     // The same artefact as another version would write it.
     let version = native.windows(6).position(|window| window == b"48.0.8");
     if let Some(at) = version {
         native[at] = b'9';
-        #[expect(unsafe_code, reason = "what is vouched for here is refused before anything runs")]
+        #[expect(
+            unsafe_code,
+            reason = "what is vouched for here is refused before anything runs"
+        )]
         // SAFETY: the version check refuses it before the code is mapped.
         let code = unsafe { NativeCode::vouch(&native) };
         assert!(RuleModule::load(&engine, &code, 1, 4).is_err());

@@ -65,8 +65,16 @@ impl Plan {
         let total = |count: fn(&LanePlan) -> usize| self.lanes.iter().map(count).sum::<usize>();
         at_most("tags", total(|lane| lane.tags.len()), limits::TAGS_MAX)?;
         at_most("rules", total(|lane| lane.rules.len()), limits::RULES_MAX)?;
-        at_most("outputs", total(|lane| lane.outputs.len()), limits::OUTPUTS_MAX)?;
-        at_most("devices", total(|lane| lane.devices.len()), limits::DEVICES_MAX)?;
+        at_most(
+            "outputs",
+            total(|lane| lane.outputs.len()),
+            limits::OUTPUTS_MAX,
+        )?;
+        at_most(
+            "devices",
+            total(|lane| lane.devices.len()),
+            limits::DEVICES_MAX,
+        )?;
         self.lanes.iter().try_for_each(check_lane)
     }
 }
@@ -84,7 +92,12 @@ struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    fn index(&self, what: impl FnOnce() -> String, index: usize, len: usize) -> Result<(), PlanError> {
+    fn index(
+        &self,
+        what: impl FnOnce() -> String,
+        index: usize,
+        len: usize,
+    ) -> Result<(), PlanError> {
         if index < len {
             return Ok(());
         }
@@ -111,8 +124,12 @@ fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
     let look = Lookup { lane };
     let tags = lane.tags.len();
     at_most("windows", lane.windows.len(), limits::WINDOWS_MAX)?;
-    look.value(lane.timer_period.as_ns() > 0, || "the timer period is zero".into())?;
-    look.value(lane.priority < 50, || format!("priority {} is not below 50", lane.priority))?;
+    look.value(lane.timer_period.as_ns() > 0, || {
+        "the timer period is zero".into()
+    })?;
+    look.value(lane.priority < 50, || {
+        format!("priority {} is not below 50", lane.priority)
+    })?;
     for tag in &lane.tags {
         look.index(
             || format!("the device of tag {}", tag.name),
@@ -140,21 +157,40 @@ fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
     }
     check_rules(&look)?;
     look.value(
-        lane.outputs.iter().all(|output| output.refresh.as_ns() > 0 && output.confirm_within.as_ns() > 0),
+        lane.outputs
+            .iter()
+            .all(|output| output.refresh.as_ns() > 0 && output.confirm_within.as_ns() > 0),
         || "an output has no refresh period or no confirmation time".into(),
     )
 }
 
-fn check_device(look: &Lookup<'_>, name: &str, link: &LinkPlan, tags: usize) -> Result<(), PlanError> {
+fn check_device(
+    look: &Lookup<'_>,
+    name: &str,
+    link: &LinkPlan,
+    tags: usize,
+) -> Result<(), PlanError> {
     match link {
         LinkPlan::Modbus(modbus) => {
             for point in &modbus.points {
-                look.index(|| format!("a point of device {name}"), usize::from(point.tag.0), tags)?;
+                look.index(
+                    || format!("a point of device {name}"),
+                    usize::from(point.tag.0),
+                    tags,
+                )?;
             }
         }
         LinkPlan::Mqtt(mqtt) => {
-            for field in mqtt.subscriptions.iter().flat_map(|subscription| &subscription.fields) {
-                look.index(|| format!("a field of device {name}"), usize::from(field.tag.0), tags)?;
+            for field in mqtt
+                .subscriptions
+                .iter()
+                .flat_map(|subscription| &subscription.fields)
+            {
+                look.index(
+                    || format!("a field of device {name}"),
+                    usize::from(field.tag.0),
+                    tags,
+                )?;
                 if let ExtractPlan::Json(path) = &field.extract {
                     at_most("bytes of a JSON path", path.len(), limits::TEXT_BYTES_MAX)?;
                 }
@@ -168,18 +204,28 @@ fn check_rules(look: &Lookup<'_>) -> Result<(), PlanError> {
     let lane = look.lane;
     let slots = usize::try_from(lane.slots()).unwrap_or(usize::MAX);
     for rule in &lane.rules {
-        at_most("outputs stopped by one rule", rule.stops.len(), limits::RULE_STOPS_MAX)?;
+        at_most(
+            "outputs stopped by one rule",
+            rule.stops.len(),
+            limits::RULE_STOPS_MAX,
+        )?;
         for stop in &rule.stops {
-            look.index(|| format!("`stops` of rule {}", rule.id), usize::from(*stop), lane.outputs.len())?;
+            look.index(
+                || format!("`stops` of rule {}", rule.id),
+                usize::from(*stop),
+                lane.outputs.len(),
+            )?;
         }
         look.value(rule.level == Level::Danger || rule.stops.is_empty(), || {
             format!("rule {} is an alert and stops an output", rule.id)
         })?;
-        rule.program.check(slots).map_err(|cause| PlanError::Program {
-            lane: lane.name.clone(),
-            rule: rule.id.clone(),
-            cause: cause.to_string(),
-        })?;
+        rule.program
+            .check(slots)
+            .map_err(|cause| PlanError::Program {
+                lane: lane.name.clone(),
+                rule: rule.id.clone(),
+                cause: cause.to_string(),
+            })?;
     }
     Ok(())
 }

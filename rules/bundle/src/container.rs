@@ -99,10 +99,14 @@ pub enum SealError {
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// Not a bundle.
-    #[error("this is not a bundle (it does not start with \"TRIPLINE BUNDLE\"). Make one: tripline build PACK -o FILE")]
+    #[error(
+        "this is not a bundle (it does not start with \"TRIPLINE BUNDLE\"). Make one: tripline build PACK -o FILE"
+    )]
     NotABundle,
     /// Made by another version.
-    #[error("container version {found}, this program reads version {expected}. Build the bundle again with this version's `tripline build`")]
+    #[error(
+        "container version {found}, this program reads version {expected}. Build the bundle again with this version's `tripline build`"
+    )]
     Version {
         /// Version in the file.
         found: u32,
@@ -118,7 +122,9 @@ pub enum BundleError {
         max: usize,
     },
     /// Shorter or longer than its header says.
-    #[error("the header announces {expected} bytes of content, the file holds {found}: it was cut off or extended. Copy or build it again")]
+    #[error(
+        "the header announces {expected} bytes of content, the file holds {found}: it was cut off or extended. Copy or build it again"
+    )]
     Length {
         /// Bytes announced.
         expected: u64,
@@ -126,7 +132,9 @@ pub enum BundleError {
         found: usize,
     },
     /// The content does not match its hash.
-    #[error("the content does not match its hash (expected {expected}, found {found}): the file was damaged or changed. Copy or build it again")]
+    #[error(
+        "the content does not match its hash (expected {expected}, found {found}): the file was damaged or changed. Copy or build it again"
+    )]
     Hash {
         /// Hash in the header.
         expected: ContentHash,
@@ -187,7 +195,11 @@ pub fn seal(plan: &Plan, lanes: &[LaneCode], source: &str) -> Result<Vec<u8>, Se
 fn push_section(body: &mut Vec<u8>, kind: u32, index: u32, content: &[u8]) {
     body.extend_from_slice(&kind.to_le_bytes());
     body.extend_from_slice(&index.to_le_bytes());
-    body.extend_from_slice(&u64::try_from(content.len()).unwrap_or(u64::MAX).to_le_bytes());
+    body.extend_from_slice(
+        &u64::try_from(content.len())
+            .unwrap_or(u64::MAX)
+            .to_le_bytes(),
+    );
     body.extend_from_slice(content);
 }
 
@@ -248,9 +260,11 @@ fn read_body(body: &[u8], hash: ContentHash) -> Result<Bundle, BundleError> {
         });
     }
     let source_at = sections.offset();
-    let source = String::from_utf8(sections.expect(KIND_SOURCE, 0)?.to_vec()).map_err(|_| BundleError::Section {
-        offset: source_at,
-        cause: "the pack's source is not UTF-8",
+    let source = String::from_utf8(sections.expect(KIND_SOURCE, 0)?.to_vec()).map_err(|_| {
+        BundleError::Section {
+            offset: source_at,
+            cause: "the pack's source is not UTF-8",
+        }
     })?;
     if !sections.reader.rest.is_empty() {
         return Err(BundleError::Section {
@@ -305,11 +319,15 @@ impl<'a> Reader<'a> {
     }
 
     fn u32(&mut self) -> Option<u32> {
-        self.take(4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+        self.take(4)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u32::from_le_bytes)
     }
 
     fn u64(&mut self) -> Option<u64> {
-        self.take(8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+        self.take(8)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_le_bytes)
     }
 }
 
@@ -382,21 +400,37 @@ mod tests {
     fn a_plan_with_a_dangling_index_is_refused_even_when_its_hash_is_right() {
         let mut dangling = plan();
         dangling.lanes[0].ages.push(drivers_frame::TagId(3));
-        assert!(matches!(seal(&dangling, &code(), ""), Err(SealError::Plan(PlanError::Dangling { .. }))));
+        assert!(matches!(
+            seal(&dangling, &code(), ""),
+            Err(SealError::Plan(PlanError::Dangling { .. }))
+        ));
         // The same plan sealed by someone who does not check: hash right, content wrong.
         let mut body = Vec::new();
-        push_section(&mut body, KIND_PLAN, 0, &postcard::to_stdvec(&dangling).unwrap());
+        push_section(
+            &mut body,
+            KIND_PLAN,
+            0,
+            &postcard::to_stdvec(&dangling).unwrap(),
+        );
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
         bytes.extend_from_slice(&Sha256::digest(&body));
         bytes.extend_from_slice(&body);
-        assert!(matches!(open(&bytes), Err(BundleError::Plan(PlanError::Dangling { .. }))), "H-48");
+        assert!(
+            matches!(
+                open(&bytes),
+                Err(BundleError::Plan(PlanError::Dangling { .. }))
+            ),
+            "H-48"
+        );
     }
 
     #[test]
     fn a_yaml_pack_given_to_the_guard_says_what_to_do() {
-        let error = open(b"tripline: 1\npack:\n  name: x\n").unwrap_err().to_string();
+        let error = open(b"tripline: 1\npack:\n  name: x\n")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("tripline build"), "{error}");
     }
 }

@@ -385,7 +385,12 @@ impl LanePlan {
 
     /// Slot of the age at `index` of [`LanePlan::ages`]. Its value is in nanoseconds.
     pub fn slot_of_age(&self, index: usize) -> u32 {
-        slot(self.tags.len().saturating_add(self.windows.len()).saturating_add(index))
+        slot(
+            self.tags
+                .len()
+                .saturating_add(self.windows.len())
+                .saturating_add(index),
+        )
     }
 
     /// Slot of the quality at `index` of [`LanePlan::qualities`]. Its value is 0 to 3.
