@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
 use appliance_lane::queue::FrameProducer;
-use drivers_frame::{Clock, DurNs, MonoNs};
+use drivers_frame::{Clock, DurNs, MonoNs, Step};
 use rt_config::clock::monotonic_ns;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
@@ -77,39 +77,12 @@ pub(crate) enum Source {
     Mqtt(Box<drivers_mqtt::Driver>),
 }
 
-/// What a step left behind.
-pub(crate) enum Next {
-    Frame,
-    Again,
-    Sleep { until: MonoNs, flags: PollFlags },
-}
-
 impl Source {
     /// One step of the driver, whichever it is.
-    pub(crate) fn step(&mut self, clock: &impl Clock, queue: &mut FrameProducer) -> Next {
-        let sleep = |until, wants_read, wants_write| Next::Sleep {
-            until,
-            flags: interest(wants_read, wants_write),
-        };
+    pub(crate) fn step(&mut self, clock: &impl Clock, queue: &mut FrameProducer) -> Step {
         match self {
-            Self::Modbus(driver) => match driver.step(clock, queue) {
-                drivers_modbus::transport::Step::Frame => Next::Frame,
-                drivers_modbus::transport::Step::Progress => Next::Again,
-                drivers_modbus::transport::Step::Idle {
-                    until,
-                    wants_read,
-                    wants_write,
-                } => sleep(until, wants_read, wants_write),
-            },
-            Self::Mqtt(driver) => match driver.step(clock, queue) {
-                drivers_mqtt::Step::Frame => Next::Frame,
-                drivers_mqtt::Step::Progress => Next::Again,
-                drivers_mqtt::Step::Idle {
-                    until,
-                    wants_read,
-                    wants_write,
-                } => sleep(until, wants_read, wants_write),
-            },
+            Self::Modbus(driver) => driver.step(clock, queue),
+            Self::Mqtt(driver) => driver.step(clock, queue),
         }
     }
 
@@ -169,24 +142,28 @@ impl Acquisition {
         while !self.stop.load(Ordering::Acquire) {
             let mut until = MonoNs::NEVER;
             let mut again = false;
-            let mut interest = Vec::with_capacity(self.feeds.len());
+            let mut interests = Vec::with_capacity(self.feeds.len());
             for feed in &mut self.feeds {
                 let flags = match feed.source.step(&now, &mut feed.queue) {
-                    Next::Frame => {
+                    Step::Frame => {
                         notify(self.wake.as_fd());
                         again = true;
                         PollFlags::empty()
                     }
-                    Next::Again => {
+                    Step::Progress => {
                         again = true;
                         PollFlags::empty()
                     }
-                    Next::Sleep { until: due, flags } => {
+                    Step::Idle {
+                        until: due,
+                        wants_read,
+                        wants_write,
+                    } => {
                         until = until.min(due);
-                        flags
+                        interest(wants_read, wants_write)
                     }
                 };
-                interest.push(flags);
+                interests.push(flags);
                 if let Some((up, cause)) = feed.source.take_change().and_then(LinkEdge::words) {
                     // The main thread is gone only when the guard is: nobody is left to tell then.
                     let _ = self.news.send(LinkNews {
@@ -200,7 +177,7 @@ impl Acquisition {
                 }
             }
             if !again {
-                self.sleep(&interest, until.since(now()).min(STOP_CHECK));
+                self.sleep(&interests, until.since(now()).min(STOP_CHECK));
             }
         }
     }

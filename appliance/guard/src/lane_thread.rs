@@ -12,13 +12,13 @@ use appliance_lane::queue::{FrameConsumer, FrameProducer};
 use appliance_lane::{Lane, ResetRefusal};
 use appliance_output::{Confirmed, FaultCause, OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::RuleModule;
-use drivers_frame::{DeviceId, DurNs, MonoNs};
+use drivers_frame::{DeviceId, DurNs, MonoNs, Step};
 use rt_config::clock::monotonic_ns;
 use rt_config::limits::{DEVICES_MAX, OUTPUTS_MAX};
 use rtrb::{Consumer, Producer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::acquire::{Next, Source, interest};
+use crate::acquire::{Source, interest};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::stages::{Stage, Stages};
 
@@ -153,13 +153,17 @@ impl Runner {
             }
             inline.ready = false;
             match inline.source.step(&now, &mut inline.queue) {
-                Next::Frame | Next::Again => {
+                Step::Frame | Step::Progress => {
                     inline.ready = true;
                     progress = true;
                 }
-                Next::Sleep { until, flags } => {
+                Step::Idle {
+                    until,
+                    wants_read,
+                    wants_write,
+                } => {
                     inline.until = until;
-                    inline.interest = flags;
+                    inline.interest = interest(wants_read, wants_write);
                 }
             }
             if let Some(change) = inline.source.take_change() {

@@ -21,5 +21,5 @@ mod time;
 
 pub use decode::{ByteOrder, Decoded, Range, Scaling, ValueCodec, ValueType, WordOrder};
 pub use quality::{Cause, Quality};
-pub use sample::{DeviceId, FrameSink, QueueFull, Sample, TagId};
+pub use sample::{DeviceId, FrameSink, QueueFull, Sample, Step, TagId};
 pub use time::{Clock, DurNs, MonoNs};

@@ -42,3 +42,22 @@ pub trait FrameSink {
     /// [`QueueFull`] when there is no room for the whole frame. The driver goes on; it does not retry.
     fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull>;
 }
+
+/// What one step of a driver did. Whoever steps drivers need not know their protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A frame was pushed (or counted as lost in a full queue) and nothing was sent after it: run the tick, or wake
+    /// the lane, before the next step, so that a stop leaves before the next request or acknowledgement.
+    Frame,
+    /// Something was done; step again.
+    Progress,
+    /// Nothing to do until the driver's descriptor is ready in one of the ways named, or `until` has come.
+    Idle {
+        /// When to step in any case.
+        until: MonoNs,
+        /// Step when the descriptor is readable.
+        wants_read: bool,
+        /// Step when the descriptor is writable.
+        wants_write: bool,
+    },
+}

@@ -4,6 +4,7 @@
 //! index being in range and every limit of `rt_config::limits` being kept.
 
 use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec};
+pub use rules_expr::WindowFunction;
 use rules_expr::ir::Program;
 use serde::{Deserialize, Serialize};
 
@@ -237,25 +238,6 @@ pub struct TagPlan {
     pub device: DeviceId,
     /// Age at which it is stale.
     pub stale_after: DurNs,
-}
-
-/// Function of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum WindowFunction {
-    /// Arithmetic mean.
-    Avg,
-    /// Smallest value.
-    Min,
-    /// Largest value.
-    Max,
-    /// Root of the mean square.
-    Rms,
-    /// Change per second: (newest - oldest) / time between them.
-    Rate,
-    /// Newest minus oldest.
-    Delta,
-    /// Standard deviation of the population.
-    Stddev,
 }
 
 /// A window over a tag: the samples of the last `span` before its newest one.

@@ -6,7 +6,7 @@ use drivers_frame::{DeviceId, TagId};
 use rt_config::limits::WINDOW_SAMPLES_MAX;
 use rules_bundle::{
     DevicePlan, FieldPlan, LanePlan, LinkPlan, ModbusPlan, MqttPlan, OutputPlan, Plan, PointPlan,
-    RulePlan, SubscriptionPlan, TagPlan, WindowFunction, WindowPlan,
+    RulePlan, SubscriptionPlan, TagPlan, WindowPlan,
 };
 use rules_expr::Input;
 
@@ -168,7 +168,7 @@ impl<'r> Slots<'r> {
                     if !slots.windows.contains_key(input) {
                         slots.windows.insert(input, plan.windows.len());
                         plan.windows.push(WindowPlan {
-                            function: window_function(*function),
+                            function: *function,
                             tag,
                             span: ns(*span_ns),
                             capacity: capacity(*span_ns, *periods.get(name.as_str())?),
@@ -198,18 +198,6 @@ fn push_once(tag: TagId, seen: &mut HashMap<TagId, usize>, table: &mut Vec<TagId
         table.push(tag);
         table.len().saturating_sub(1)
     });
-}
-
-fn window_function(function: rules_expr::WindowFunction) -> WindowFunction {
-    match function {
-        rules_expr::WindowFunction::Avg => WindowFunction::Avg,
-        rules_expr::WindowFunction::Min => WindowFunction::Min,
-        rules_expr::WindowFunction::Max => WindowFunction::Max,
-        rules_expr::WindowFunction::Rms => WindowFunction::Rms,
-        rules_expr::WindowFunction::Rate => WindowFunction::Rate,
-        rules_expr::WindowFunction::Delta => WindowFunction::Delta,
-        rules_expr::WindowFunction::Stddev => WindowFunction::Stddev,
-    }
 }
 
 fn period_ns(tag: &Tag, devices: &[Device]) -> Option<u64> {

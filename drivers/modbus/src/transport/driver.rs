@@ -2,30 +2,11 @@
 
 use std::os::fd::BorrowedFd;
 
-use drivers_frame::{Clock, FrameSink, MonoNs};
+use drivers_frame::{Clock, FrameSink, MonoNs, Step};
 
 use super::{Connect, Link, Received};
 use crate::limits::RECV_BYTES;
 use crate::session::{Action, Counters, Outcome, Session};
-
-/// What one step did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A frame was pushed and nothing was sent after it. Run the tick before the next step, so that a stop leaves
-    /// before the next request.
-    Frame,
-    /// Something was done; step again.
-    Progress,
-    /// Nothing to do until the descriptor is ready in one of the ways named, or `until` has come.
-    Idle {
-        /// When to step in any case.
-        until: MonoNs,
-        /// Step when [`Driver::fd`] is readable.
-        wants_read: bool,
-        /// Step when [`Driver::fd`] is writable.
-        wants_write: bool,
-    },
-}
 
 /// One device's session and its connection.
 ///

@@ -7,5 +7,6 @@ mod driver;
 mod link;
 
 pub use crate::fault::IoFault;
-pub use driver::{Driver, Step};
+pub use driver::Driver;
+pub use drivers_frame::Step;
 pub use link::{Connect, Link, Received};

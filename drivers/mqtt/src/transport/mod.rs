@@ -13,6 +13,7 @@ mod stream;
 mod tls;
 
 pub use driver::Driver;
+pub use drivers_frame::Step;
 pub use publisher::{Publisher, PublisherDriver, PublisherStep};
 pub use tls::TlsFileError;
 
@@ -20,30 +21,9 @@ use drivers_frame::MonoNs;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 
-/// What one step of a [`Driver`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A frame was handed over, or counted as lost in a full queue: wake the lane, then step again.
-    Frame,
-    /// Something was done and more may be waiting: step again.
-    Progress,
-    /// Nothing to do before `until`, unless the socket becomes ready.
-    Idle {
-        /// Step again at this time at the latest.
-        until: MonoNs,
-        /// Step again when the socket is readable.
-        wants_read: bool,
-        /// Step again when the socket is writable.
-        wants_write: bool,
-    },
-}
-
 /// `CLOCK_MONOTONIC` now: the clock for [`Driver::run`] outside of simulations.
 pub fn monotonic_now() -> MonoNs {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    let ns = u64::try_from(now.tv_nsec).unwrap_or(0);
-    MonoNs::from_ns(seconds.saturating_mul(1_000_000_000).saturating_add(ns))
+    MonoNs::from_ns(rt_config::clock::monotonic_ns())
 }
 
 /// Longest sleep in a loop: after it the stop flag is looked at.
