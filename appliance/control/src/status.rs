@@ -166,3 +166,36 @@ pub struct TagStatus {
     /// Age in nanoseconds.
     pub age_ns: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_comes_through_the_socket_bit_for_bit() {
+        for value in [
+            9_007_199_254_740_991.0,
+            0.1,
+            f64::MIN_POSITIVE,
+            f64::MAX,
+            -1.0 / 3.0,
+        ] {
+            let tag = TagStatus {
+                lane: "main".into(),
+                name: "x".into(),
+                value: Some(value),
+                unit: "1".into(),
+                quality: "good".into(),
+                cause: None,
+                age_ns: 0,
+            };
+            let line = serde_json::to_string(&tag).unwrap();
+            let read: TagStatus = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                read.value.map(f64::to_bits),
+                Some(value.to_bits()),
+                "{line}"
+            );
+        }
+    }
+}
