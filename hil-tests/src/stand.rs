@@ -116,11 +116,13 @@ impl Stand {
         Self { guard, device }
     }
 
-    /// Resets until nothing stands against it, and waits for the permit at the device.
+    /// Resets until the guard is armed and the permit has reached the device. Again and again, because a danger that
+    /// the device showed just before may be read just after a reset.
     pub fn arm(&self) {
-        self.guard.arm();
-        wait_until("the permit reaches the device", || self.device.coil(0));
-        self.wait_state(State::Armed);
+        wait_until("the guard is armed and the machine may run", || {
+            let _ = self.guard.ask(&Request::Reset {});
+            self.device.coil(0) && self.guard.status().state == State::Armed
+        });
     }
 
     /// Waits for a state.
