@@ -70,6 +70,7 @@ struct Inside {
     stop: AtomicBool,
     links: Mutex<BTreeMap<u64, TcpStream>>,
     accepted: AtomicU64,
+    unanswered: AtomicU64,
 }
 
 /// The device. Stops when dropped.
@@ -120,6 +121,7 @@ impl Device {
                 stop: AtomicBool::new(false),
                 links: Mutex::default(),
                 accepted: AtomicU64::new(0),
+                unanswered: AtomicU64::new(0),
             }),
             address,
             acceptor: None,
@@ -187,6 +189,11 @@ impl Device {
     /// Connections taken since it began.
     pub fn connections_taken(&self) -> u64 {
         self.inside.accepted.load(Ordering::Acquire)
+    }
+
+    /// Requests to which it kept silent since it began.
+    pub fn left_unanswered(&self) -> u64 {
+        self.inside.unanswered.load(Ordering::Acquire)
     }
 
     /// Takes it off the network: connections are closed, new ones refused (H-15, H-16).
@@ -275,7 +282,10 @@ impl Inside {
             None => self.reply(&asked, manner),
         };
         match manner {
-            Manner::Silent => return true,
+            Manner::Silent => {
+                self.unanswered.fetch_add(1, Ordering::AcqRel);
+                return true;
+            }
             Manner::Cut => return false,
             Manner::Late(wait) => std::thread::sleep(wait),
             Manner::WrongFunction => reply[7] ^= 1,
