@@ -51,7 +51,7 @@ fn tripline(options: &Options) -> Vec<Entry> {
     let others = [
         (
             Road::Modbus,
-            Role::Bound,
+            Role::Variant,
             "tripline-1-park".to_owned(),
             park,
         ),
@@ -63,7 +63,7 @@ fn tripline(options: &Options) -> Vec<Entry> {
         ),
         (
             Road::Mqtt,
-            Role::Bound,
+            Role::Variant,
             "tripline-mqtt-park".to_owned(),
             Pack::Mqtt { wait: "park" },
         ),

@@ -269,7 +269,9 @@ fn waited_beside_one_thread(segments: &[Option<Segment>], headers: &[Header]) ->
     segments
         .iter()
         .zip(headers)
-        .filter(|(_, h)| h.road == Road::Modbus && !matches!(h.role, Role::Tripline { .. }))
+        .filter(|(_, h)| {
+            h.road == Road::Modbus && !matches!(h.role, Role::Tripline { .. } | Role::Variant)
+        })
         .filter_map(|(segment, _)| segment.as_ref()?.waited_percent)
         .max_by(f64::total_cmp)
 }

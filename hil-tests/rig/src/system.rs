@@ -28,6 +28,8 @@ pub enum Role {
         /// Rules in the pack.
         rules: u32,
     },
+    /// Tripline with another setting: for reading, without gates.
+    Variant,
 }
 
 /// Where a system finds its machine. The same in every round of one run, so a compiled bundle may be kept.
