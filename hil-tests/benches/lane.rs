@@ -77,7 +77,7 @@ fn gate(what: &str, value: f64, most: f64) -> bool {
 fn calls(engine: &Engine) -> f64 {
     let bundle = bundle(10);
     let mut module = module(&bundle, engine);
-    let program = &bundle.plan.lanes[0].rules[0].program;
+    let program = &bundle.plan.lanes[0].rules[0].programs[0];
     let slots = vec![
         SlotValue {
             value: 3.0,
@@ -175,7 +175,13 @@ fn module(bundle: &Bundle, engine: &Engine) -> RuleModule {
     #[expect(unsafe_code, reason = "loading machine code")]
     // SAFETY: the bytes come from a bundle that was compiled, sealed and opened by this program.
     let code = unsafe { NativeCode::vouch(&bundle.lanes[0].native) };
-    RuleModule::load(engine, &code, plan.rules.len(), plan.slots() as usize).expect("a module")
+    RuleModule::load(
+        engine,
+        &code,
+        plan.programs().count(),
+        plan.slots() as usize,
+    )
+    .expect("a module")
 }
 
 /// A pack in which each rule has a tag of its own.

@@ -34,7 +34,7 @@ impl<'a> Run<'a> {
         // SAFETY: the bytes come from a bundle that was compiled, sealed and opened in this test.
         let code = unsafe { NativeCode::vouch(&bundle.lanes[index].native) };
         let slots = usize::try_from(plan.slots()).unwrap();
-        let module = RuleModule::load(engine, &code, plan.rules.len(), slots).unwrap();
+        let module = RuleModule::load(engine, &code, plan.programs().count(), slots).unwrap();
         Self {
             plan,
             lane: Lane::new(plan, module, MonoNs::from_ns(0)).unwrap(),

@@ -28,7 +28,7 @@ fn lane(bundle: &Bundle, engine: &Engine) -> Lane<RuleModule> {
     // SAFETY: the bytes come from a bundle that was compiled, sealed and opened in this test.
     let code = unsafe { NativeCode::vouch(&bundle.lanes[0].native) };
     let slots = usize::try_from(plan.slots()).unwrap();
-    let module = RuleModule::load(engine, &code, plan.rules.len(), slots).unwrap();
+    let module = RuleModule::load(engine, &code, plan.programs().count(), slots).unwrap();
     Lane::new(plan, module, MonoNs::from_ns(0)).unwrap()
 }
 

@@ -30,6 +30,28 @@ pub const WINDOW_SAMPLES_MAX: usize = 4_096;
 pub const STALE_CLASSES_MAX: usize = 64;
 /// Outputs that one rule may stop.
 pub const RULE_STOPS_MAX: usize = 32;
+/// Channels of one voting. M of N up to eight: more sensors on one quantity are not built.
+pub const VOTING_CHANNELS_MAX: usize = 8;
+/// Votings a lane.
+pub const VOTINGS_MAX: usize = 1_024;
+/// Samples that an m-of-n debounce looks at: the bits of one word.
+pub const DEBOUNCE_SAMPLES_MAX: u8 = 32;
+/// Compiled conditions a pack: rules of redundant channels have one a channel, twice with a setpoint multiplier.
+pub const CONDITIONS_MAX: usize = 20_000;
+/// Registers that arm or show one device's watchdog. The longest profile known needs four.
+pub const WATCHDOG_REGISTERS_MAX: usize = 8;
+/// Bypasses in force at a time, a lane. One a voting or rule; more than a few is a machine that should not run.
+pub const BYPASSES_MAX: usize = 64;
+/// Shortest time between press and release of a reset: shorter is contact bounce.
+pub const RESET_HOLD_MIN_MS: u64 = 100;
+/// Longest time between press and release of a reset: longer is a stuck button (H-54).
+pub const RESET_HOLD_MAX_MS: u64 = 5_000;
+/// Picoseconds a unit of fuel that reaction times are computed with, unless the pack says otherwise. Rules measured
+/// 0.5 to 2 ns a unit; the worst of fuel-cheap operations is not in them.
+pub const ASSUMED_FUEL_PS: u32 = 10_000;
+/// Microseconds a turn of the lane that reaction times are computed with: wake-up, scheduling, system calls of a host
+/// that is not tuned.
+pub const ASSUMED_TURN_US: u64 = 1_000;
 /// Bytes of a rule's message or runbook link.
 pub const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -99,4 +121,6 @@ const _: () = assert!(
     "a slot each for value, age and window"
 );
 const _: () = assert!(RULE_STOPS_MAX <= OUTPUTS_MAX);
+const _: () = assert!(CONDITIONS_MAX >= RULES_MAX && CONDITIONS_MAX <= u16::MAX as usize);
+const _: () = assert!(RESET_HOLD_MIN_MS < RESET_HOLD_MAX_MS);
 const _: () = assert!(MODBUS_ADU_BYTES_MAX == 7 + 253);

@@ -122,7 +122,7 @@ pub fn compile(checked: Checked) -> Result<Built, BuildError> {
     let engine = Engine::new()?;
     let mut codes = Vec::new();
     for lane in &checked.plan.lanes {
-        let programs: Vec<_> = lane.rules.iter().map(|rule| &rule.program).collect();
+        let programs: Vec<_> = lane.programs().collect();
         let name = || lane.name.clone();
         let wasm = rules_expr::wasm::module(&programs, lane.slots()).map_err(|source| {
             BuildError::Module {

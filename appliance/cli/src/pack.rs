@@ -120,11 +120,11 @@ fn lane_summary(lane: &LanePlan, out: &mut Out) -> Result<(), CliError> {
     ))?;
     let mut rules: Vec<_> = lane.rules.iter().collect();
     if rules.len() > RULES_LISTED {
-        let total: u64 = rules.iter().map(|rule| rule.program.fuel()).sum();
+        let total: u64 = rules.iter().map(|rule| rule.fuel()).sum();
         out.line(format_args!(
             "  all rules together: {total} fuel at most; the {COSTLIEST} costliest:"
         ))?;
-        rules.sort_by_key(|rule| std::cmp::Reverse(rule.program.fuel()));
+        rules.sort_by_key(|rule| std::cmp::Reverse(rule.fuel()));
         rules.truncate(COSTLIEST);
     }
     let mut table = Table::new([
@@ -145,8 +145,8 @@ fn lane_summary(lane: &LanePlan, out: &mut Out) -> Result<(), CliError> {
         table.row([
             rule.id.as_str().into(),
             rule.level.as_str().into(),
-            rule.program.fuel().to_string().into(),
-            rule.program.depth().to_string().into(),
+            rule.fuel().to_string().into(),
+            rule.depth().to_string().into(),
             units::time(rule.on_delay.as_ns()).into(),
             rule.deadline
                 .map_or("-".to_owned(), |deadline| units::time(deadline.as_ns()))

@@ -7,20 +7,14 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use drivers_modbus::codec::{self, WriteRequest};
-use rules_bundle::{OutputPlan, OutputTarget};
+use drivers_modbus::codec;
+use rules_bundle::OutputPlan;
 
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Writes an output's safe value once. `true` when the device echoed it.
 pub(crate) fn stop(plan: &OutputPlan, address: SocketAddr) -> bool {
-    let request = match plan.target {
-        OutputTarget::Coil { address, run } => WriteRequest::Coil { address, on: !run },
-        OutputTarget::Register { address, safe, .. } => WriteRequest::Register {
-            address,
-            value: safe,
-        },
-    };
+    let request = appliance_output::safe_request(plan.target);
     let mut frame = [0; codec::REQUEST_BYTES];
     codec::encode_write(&mut frame, 1, plan.unit, &request);
     let exchange = || -> std::io::Result<[u8; codec::REQUEST_BYTES]> {
@@ -50,7 +44,7 @@ mod tests {
             port: address.port(),
             unit: 1,
             device: "press_io".into(),
-            target: OutputTarget::Coil {
+            target: rules_bundle::OutputTarget::Coil {
                 address: 3,
                 run: true,
             },
@@ -59,6 +53,13 @@ mod tests {
             connect_timeout: DurNs::from_ms(500),
             backoff_min: DurNs::from_ms(20),
             backoff_max: DurNs::from_ms(200),
+            group: 0,
+            stop: rules_bundle::StopCategory::Zero,
+            read_back: None,
+            feedback: None,
+            escalate_to: None,
+            watchdog: None,
+            device_time: DurNs::ZERO,
         };
         let device = std::thread::spawn(move || {
             let mut seen = Vec::new();

@@ -202,7 +202,7 @@ fn prepare(
     // `rules_bundle::open`, from a file that only trusted users may write (`read_bundle`).
     let native = unsafe { NativeCode::vouch(&code.native) };
     let slots = usize::try_from(plan.slots()).unwrap_or(usize::MAX);
-    let module = RuleModule::load(shared.engine, &native, plan.rules.len(), slots)
+    let module = RuleModule::load(shared.engine, &native, plan.programs().count(), slots)
         .map_err(|error| refuse(error.to_string()))?;
     let lane = Lane::new(plan, module, MonoNs::from_ns(clock::monotonic_ns()))
         .map_err(|error| refuse(error.to_string()))?;

@@ -26,6 +26,9 @@ pub(crate) enum WiringError {
     /// The password file cannot be used.
     #[error("{what}: {cause}")]
     Password { what: String, cause: String },
+    /// An envelope, which this guard does not read yet.
+    #[error("{what}: the envelope of topic {topic} cannot be checked by this version")]
+    Envelope { what: String, topic: String },
     /// A JSON path that the checker let pass.
     #[error("{what}: {cause}")]
     Path { what: String, cause: String },
@@ -97,6 +100,12 @@ pub(crate) fn mqtt(
     let what = format!("device {name}");
     let mut subscriptions = Vec::with_capacity(plan.subscriptions.len());
     for subscription in &plan.subscriptions {
+        if subscription.envelope.is_some() {
+            return Err(WiringError::Envelope {
+                what,
+                topic: subscription.topic.clone(),
+            });
+        }
         let mut fields = Vec::with_capacity(subscription.fields.len());
         for field in &subscription.fields {
             fields.push(Field {

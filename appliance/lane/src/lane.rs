@@ -142,12 +142,13 @@ impl<E: RuleEngine> Lane<E> {
         let compiled: Vec<Compiled> = plan
             .rules
             .iter()
-            .map(|rule| Compiled {
-                program: rule.program.clone(),
+            .filter_map(|rule| Some((rule, rule.programs.first()?)))
+            .map(|(rule, program)| Compiled {
+                program: program.clone(),
                 level: rule.level,
                 stops: rule.stops.clone(),
                 deadline: rule.deadline,
-                timed: tags::slots_of(&rule.program)
+                timed: tags::slots_of(program)
                     .any(|slot| (first_age..first_quality).contains(&as_index(slot))),
                 queued: false,
                 origin: start,

@@ -149,7 +149,7 @@ pub(crate) fn slots_of(program: &Program) -> impl Iterator<Item = u32> {
 pub(crate) fn rules_of_slots(plan: &LanePlan) -> Index {
     let mut pairs = Vec::new();
     for (index, rule) in (0_u16..).zip(&plan.rules) {
-        for slot in slots_of(&rule.program) {
+        for slot in rule.programs.iter().chain(&rule.raised).flat_map(slots_of) {
             pairs.push((usize::try_from(slot).unwrap_or(usize::MAX), index));
         }
     }
@@ -182,7 +182,7 @@ pub(crate) fn tags_of_rules(plan: &LanePlan) -> Index {
     }
     let mut pairs = Vec::new();
     for (index, rule) in plan.rules.iter().enumerate() {
-        for slot in slots_of(&rule.program) {
+        for slot in rule.programs.iter().chain(&rule.raised).flat_map(slots_of) {
             if let Some(Some(tag)) = usize::try_from(slot).ok().and_then(|slot| origin.get(slot)) {
                 pairs.push((index, tag.0));
             }

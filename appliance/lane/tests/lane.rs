@@ -9,8 +9,9 @@ use appliance_output::Permit;
 use appliance_sandbox::CallFault;
 use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId};
 use rules_bundle::{
-    Acquire, DevicePlan, LanePlan, Level, LinkPlan, ModbusPlan, OutputPlan, OutputTarget, RulePlan,
-    TagPlan, Wait, WindowFunction, WindowPlan,
+    Acquire, DevicePlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan, ModbusPlan,
+    OutputPlan, OutputTarget, Reintegration, RulePlan, StopCategory, TagPlan, TripGroupPlan, Wait,
+    WindowFunction, WindowPlan,
 };
 use rules_expr::ir::{Op, Program, SlotValue};
 
@@ -65,6 +66,8 @@ fn tag(name: &str, stale_after_ms: u64) -> TagPlan {
         unit: "mm/s".into(),
         device: DeviceId(0),
         stale_after: DurNs::from_ms(stale_after_ms),
+        checks: InputChecks::default(),
+        reintegration: Reintegration::After(DurNs::ZERO),
     }
 }
 
@@ -72,8 +75,16 @@ fn rule(id: &str, program: Program, stops: &[u16], on_delay_ms: u64) -> RulePlan
     RulePlan {
         id: id.into(),
         when: id.into(),
-        program,
+        programs: vec![program],
+        raised: vec![],
+        voting: None,
         on_delay: DurNs::from_ms(on_delay_ms),
+        off_delay: DurNs::ZERO,
+        debounce: None,
+        multiplier: None,
+        inhibit: None,
+        bypass_at_most: None,
+        process_safety_time: None,
         level: if stops.is_empty() {
             Level::Alert
         } else {
@@ -87,7 +98,7 @@ fn rule(id: &str, program: Program, stops: &[u16], on_delay_ms: u64) -> RulePlan
     }
 }
 
-fn output(name: &str) -> OutputPlan {
+fn output(name: &str, group: u16) -> OutputPlan {
     OutputPlan {
         name: name.into(),
         host: "127.0.0.1".into(),
@@ -103,6 +114,13 @@ fn output(name: &str) -> OutputPlan {
         connect_timeout: DurNs::from_ms(500),
         backoff_min: DurNs::from_ms(20),
         backoff_max: DurNs::from_ms(200),
+        group,
+        stop: StopCategory::Zero,
+        read_back: None,
+        feedback: None,
+        escalate_to: None,
+        watchdog: None,
+        device_time: DurNs::ZERO,
     }
 }
 
@@ -138,7 +156,18 @@ fn plan() -> LanePlan {
             rule("pressure_high", above(1, 100.0), &[0, 1], 20),
             rule("vibration_alert", above(0, 4.5), &[], 0),
         ],
-        outputs: vec![output("press_run"), output("pump_run")],
+        votings: vec![],
+        trip_groups: vec![
+            TripGroupPlan {
+                name: "press_run".into(),
+            },
+            TripGroupPlan {
+                name: "pump_run".into(),
+            },
+        ],
+        outputs: vec![output("press_run", 0), output("pump_run", 1)],
+        reset_button: None,
+        assumed: HostAssumption::default(),
     }
 }
 
@@ -155,7 +184,7 @@ impl Bench {
             usable: false,
         };
         let engine = Engine {
-            programs: plan.rules.iter().map(|rule| rule.program.clone()).collect(),
+            programs: plan.programs().cloned().collect(),
             slots: vec![unusable; plan.slots() as usize],
             misbehaviour: Rc::clone(&misbehaviour),
         };

@@ -18,4 +18,4 @@ mod connection;
 mod machine;
 
 pub use connection::{OutputConnection, OutputIdle};
-pub use machine::{Confirmed, Counters, FaultCause, Machine, OutputEvent, Permit};
+pub use machine::{Confirmed, Counters, FaultCause, Machine, OutputEvent, Permit, safe_request};

@@ -113,6 +113,20 @@ struct Unanswered {
     deadline: MonoNs,
 }
 
+/// The write that stops.
+pub fn safe_request(target: OutputTarget) -> WriteRequest {
+    match target {
+        OutputTarget::Coil { address, run } => WriteRequest::Coil { address, on: !run },
+        OutputTarget::Register { address, safe, .. } | OutputTarget::Counter { address, safe } => {
+            WriteRequest::Register {
+                address,
+                value: safe,
+            }
+        }
+        OutputTarget::Toggle { address, safe } => WriteRequest::Coil { address, on: safe },
+    }
+}
+
 /// One output's state machine.
 pub struct Machine {
     unit: u8,
@@ -134,21 +148,15 @@ pub struct Machine {
 impl Machine {
     /// A withheld output: the safe value is the first thing it writes.
     pub fn new(plan: &OutputPlan) -> Self {
-        let (run, safe) = match plan.target {
-            OutputTarget::Coil { address, run } => (
-                WriteRequest::Coil { address, on: run },
-                WriteRequest::Coil { address, on: !run },
-            ),
-            OutputTarget::Register { address, run, safe } => (
-                WriteRequest::Register {
-                    address,
-                    value: run,
-                },
-                WriteRequest::Register {
-                    address,
-                    value: safe,
-                },
-            ),
+        let safe = safe_request(plan.target);
+        let run = match plan.target {
+            OutputTarget::Coil { address, run } => WriteRequest::Coil { address, on: run },
+            OutputTarget::Register { address, run, .. } => WriteRequest::Register {
+                address,
+                value: run,
+            },
+            OutputTarget::Counter { address, .. } => WriteRequest::Register { address, value: 1 },
+            OutputTarget::Toggle { address, safe } => WriteRequest::Coil { address, on: !safe },
         };
         let mut machine = Self {
             unit: plan.unit,
@@ -320,6 +328,13 @@ mod tests {
             connect_timeout: DurNs::from_ms(500),
             backoff_min: DurNs::from_ms(20),
             backoff_max: DurNs::from_ms(200),
+            group: 0,
+            stop: rules_bundle::StopCategory::Zero,
+            read_back: None,
+            feedback: None,
+            escalate_to: None,
+            watchdog: None,
+            device_time: DurNs::ZERO,
         }
     }
 

@@ -59,6 +59,40 @@ pub enum Cause {
     QueueOverflow = 8,
     /// A 64-bit integer that a 64-bit float cannot hold exactly.
     Inexact = 9,
+    /// A loop current of at most 3.6 mA: wire break or failure information (NAMUR NE 43).
+    FailureCurrentLow = 10,
+    /// A loop current of at least 21 mA: short circuit or failure information (NAMUR NE 43).
+    FailureCurrentHigh = 11,
+    /// A loop current between 3.6 and 3.8 mA: below what the transmitter measures. Uncertain.
+    UnderRange = 12,
+    /// A loop current between 20.5 and 21 mA: above what the transmitter measures. Uncertain.
+    OverRange = 13,
+    /// Changed faster than its quantity can, repeatedly.
+    RateOfChange = 14,
+    /// Has not moved for too long.
+    Frozen = 15,
+    /// Its sample is too old beside those of its voting.
+    Skew = 16,
+    /// Differs too much from the other channels of its voting.
+    Deviation = 17,
+    /// Was bad, is good, and has not been so for long enough, or waits for acknowledgement.
+    Passivated = 18,
+    /// Envelope: the check does not fit (corruption).
+    Corrupted = 19,
+    /// Envelope: a message that came before (repetition).
+    Repeated = 20,
+    /// Envelope: out of order.
+    WrongSequence = 21,
+    /// Envelope: messages are missing (loss).
+    Lost = 22,
+    /// Envelope: on its way for too long.
+    Delayed = 23,
+    /// Envelope: from a source that is not ours, on our topic (insertion).
+    Inserted = 24,
+    /// Envelope: claims our source, cannot prove it (masquerade).
+    Masquerade = 25,
+    /// Envelope: meant for another topic (addressing).
+    WrongAddress = 26,
 }
 
 impl Cause {
@@ -75,6 +109,23 @@ impl Cause {
             Self::Malformed => "malformed payload",
             Self::QueueOverflow => "lost in a full queue",
             Self::Inexact => "not exactly representable",
+            Self::FailureCurrentLow => "failure current, low (wire break)",
+            Self::FailureCurrentHigh => "failure current, high (short circuit)",
+            Self::UnderRange => "under-range",
+            Self::OverRange => "over-range",
+            Self::RateOfChange => "implausible rate of change",
+            Self::Frozen => "frozen",
+            Self::Skew => "too old beside its voting",
+            Self::Deviation => "deviates from its voting",
+            Self::Passivated => "passivated",
+            Self::Corrupted => "corrupted message",
+            Self::Repeated => "repeated message",
+            Self::WrongSequence => "message out of order",
+            Self::Lost => "messages lost",
+            Self::Delayed => "message delayed",
+            Self::Inserted => "message of a foreign source",
+            Self::Masquerade => "message that cannot prove its source",
+            Self::WrongAddress => "message for another topic",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rt_config::limits;
 
-use crate::plan::{ExtractPlan, LanePlan, Level, LinkPlan, Plan};
+use crate::plan::{ExtractPlan, LanePlan, Level, LinkPlan, Plan, StopCategory};
 
 /// Why a plan is refused. Plans come from `tripline build`, so this means a damaged or foreign bundle, or a defect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,13 +155,99 @@ fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
     for device in &lane.devices {
         check_device(&look, device.name.as_str(), &device.link, tags)?;
     }
+    check_votings(&look)?;
     check_rules(&look)?;
-    look.value(
-        lane.outputs
-            .iter()
-            .all(|output| output.refresh.as_ns() > 0 && output.confirm_within.as_ns() > 0),
-        || "an output has no refresh period or no confirmation time".into(),
-    )
+    check_outputs(&look)?;
+    if let Some(button) = lane.reset_button {
+        look.index(
+            || "the reset button".into(),
+            usize::from(button.tag.0),
+            tags,
+        )?;
+    }
+    Ok(())
+}
+
+fn check_votings(look: &Lookup<'_>) -> Result<(), PlanError> {
+    let lane = look.lane;
+    at_most("votings", lane.votings.len(), limits::VOTINGS_MAX)?;
+    at_most(
+        "compiled conditions",
+        lane.programs().count(),
+        limits::CONDITIONS_MAX,
+    )?;
+    for voting in &lane.votings {
+        at_most(
+            "channels of a voting",
+            voting.channels.len(),
+            limits::VOTING_CHANNELS_MAX,
+        )?;
+        for tag in &voting.channels {
+            look.index(
+                || format!("a channel of voting {}", voting.name),
+                usize::from(tag.0),
+                lane.tags.len(),
+            )?;
+        }
+        look.value(
+            voting.channels.len() >= 2
+                && voting.need > 0
+                && usize::from(voting.need) <= voting.channels.len(),
+            || {
+                format!(
+                    "voting {} cannot be {}oo{}",
+                    voting.name,
+                    voting.need,
+                    voting.channels.len()
+                )
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn check_outputs(look: &Lookup<'_>) -> Result<(), PlanError> {
+    let lane = look.lane;
+    let outputs = lane.outputs.len();
+    at_most("trip groups", lane.trip_groups.len(), limits::OUTPUTS_MAX)?;
+    for output in &lane.outputs {
+        let name = output.name.as_str();
+        look.value(
+            output.refresh.as_ns() > 0 && output.confirm_within.as_ns() > 0,
+            || format!("output {name} has no refresh period or no confirmation time"),
+        )?;
+        look.index(
+            || format!("the trip group of output {name}"),
+            usize::from(output.group),
+            lane.trip_groups.len(),
+        )?;
+        let others = output.escalate_to.into_iter().chain(match output.stop {
+            StopCategory::Zero => None,
+            StopCategory::One { controlled_by, .. } => Some(controlled_by),
+        });
+        for other in others {
+            look.index(
+                || format!("an output that {name} leans on"),
+                usize::from(other),
+                outputs,
+            )?;
+        }
+        if let Some(feedback) = output.feedback {
+            look.index(
+                || format!("the feedback of output {name}"),
+                usize::from(feedback.tag.0),
+                lane.tags.len(),
+            )?;
+        }
+        if let Some(watchdog) = &output.watchdog {
+            at_most(
+                "registers of a watchdog",
+                watchdog.arm.len().max(watchdog.expect.len()),
+                limits::WATCHDOG_REGISTERS_MAX,
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn check_device(
@@ -219,13 +305,52 @@ fn check_rules(look: &Lookup<'_>) -> Result<(), PlanError> {
         look.value(rule.level == Level::Danger || rule.stops.is_empty(), || {
             format!("rule {} is an alert and stops an output", rule.id)
         })?;
-        rule.program
-            .check(slots)
-            .map_err(|cause| PlanError::Program {
+        for program in rule.programs.iter().chain(&rule.raised) {
+            program.check(slots).map_err(|cause| PlanError::Program {
                 lane: lane.name.clone(),
                 rule: rule.id.clone(),
                 cause: cause.to_string(),
             })?;
+        }
+        let channels = match rule.voting {
+            Some(voting) => {
+                look.index(
+                    || format!("the voting of rule {}", rule.id),
+                    usize::from(voting),
+                    lane.votings.len(),
+                )?;
+                lane.votings
+                    .get(usize::from(voting))
+                    .map_or(0, |voting| voting.channels.len())
+            }
+            None => 1,
+        };
+        look.value(
+            rule.programs.len() == channels
+                && (rule.raised.is_empty() || rule.raised.len() == channels)
+                && rule.raised.is_empty() == rule.multiplier.is_none(),
+            || format!("rule {} does not have one condition a channel", rule.id),
+        )?;
+        let enables = rule.inhibit.iter().chain(
+            rule.multiplier
+                .as_ref()
+                .map(|multiplier| &multiplier.enable),
+        );
+        for enable in enables {
+            look.index(
+                || format!("an enabling tag of rule {}", rule.id),
+                usize::from(enable.tag.0),
+                lane.tags.len(),
+            )?;
+        }
+        look.value(
+            rule.debounce.is_none_or(|debounce| {
+                debounce.need > 0
+                    && debounce.need <= debounce.of
+                    && debounce.of <= limits::DEBOUNCE_SAMPLES_MAX
+            }),
+            || format!("the debounce of rule {} cannot be", rule.id),
+        )?;
     }
     Ok(())
 }

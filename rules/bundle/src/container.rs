@@ -356,7 +356,11 @@ mod tests {
                 ages: vec![],
                 qualities: vec![],
                 rules: vec![],
+                votings: vec![],
+                trip_groups: vec![],
                 outputs: vec![],
+                reset_button: None,
+                assumed: crate::HostAssumption::default(),
             }],
             alerts: None,
         }

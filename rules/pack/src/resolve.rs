@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use drivers_frame::{DeviceId, TagId};
+use drivers_frame::{DeviceId, DurNs, TagId};
 use rt_config::limits::WINDOW_SAMPLES_MAX;
 use rules_bundle::{
-    DevicePlan, FieldPlan, LanePlan, LinkPlan, ModbusPlan, MqttPlan, OutputPlan, Plan, PointPlan,
-    RulePlan, SubscriptionPlan, TagPlan, WindowPlan,
+    DevicePlan, FieldPlan, HostAssumption, InputChecks, LanePlan, LinkPlan, ModbusPlan, MqttPlan,
+    OutputPlan, Plan, PointPlan, Reintegration, RulePlan, StopCategory, SubscriptionPlan, TagPlan,
+    TripGroupPlan, WindowPlan,
 };
 use rules_expr::Input;
 
@@ -88,8 +89,19 @@ fn lane_plan(index: usize, parts: &Parts<'_>) -> Option<LanePlan> {
         ages: Vec::new(),
         qualities: Vec::new(),
         rules: Vec::new(),
+        votings: Vec::new(),
+        trip_groups: Vec::new(),
         outputs: output_plans(parts, &ids)?,
+        reset_button: None,
+        assumed: HostAssumption::default(),
     };
+    plan.trip_groups = plan
+        .outputs
+        .iter()
+        .map(|output| TripGroupPlan {
+            name: output.name.clone(),
+        })
+        .collect();
     let rules: Vec<&Rule> = parts
         .rules
         .iter()
@@ -109,10 +121,18 @@ fn lane_plan(index: usize, parts: &Parts<'_>) -> Option<LanePlan> {
                 id: rule.id.clone(),
                 when: rule.when.clone(),
                 // An input without a slot cannot be: `collect` saw all of them. The plan's check would refuse it.
-                program: rule
-                    .compiled
-                    .link(|input| slots.slot(input, &plan).unwrap_or(u32::MAX)),
+                programs: vec![
+                    rule.compiled
+                        .link(|input| slots.slot(input, &plan).unwrap_or(u32::MAX)),
+                ],
+                raised: Vec::new(),
+                voting: None,
                 on_delay: ns(rule.on_delay_ns),
+                off_delay: DurNs::ZERO,
+                debounce: None,
+                multiplier: None,
+                inhibit: None,
+                bypass_at_most: None,
                 level: rule.level,
                 stops: rule
                     .stops
@@ -120,6 +140,7 @@ fn lane_plan(index: usize, parts: &Parts<'_>) -> Option<LanePlan> {
                     .map(|stop| ids.outputs.get(stop).copied())
                     .collect::<Option<_>>()?,
                 deadline: rule.deadline_ns.map(ns),
+                process_safety_time: None,
                 message: rule.message.clone(),
                 tags: rule.tags.clone(),
                 runbook: rule.runbook.clone(),
@@ -303,6 +324,7 @@ fn subscriptions<'t>(
                     topic: topic.clone(),
                     qos: *qos,
                     fields: vec![field],
+                    envelope: None,
                 });
             }
         }
@@ -326,6 +348,8 @@ fn tag_plans(parts: &Parts<'_>, ids: &Ids) -> Option<Vec<TagPlan>> {
                     .unwrap_or_default(),
                 device: *ids.devices.get(&tag.device?)?,
                 stale_after: ns(tag.stale_after_ns),
+                checks: InputChecks::default(),
+                reintegration: Reintegration::After(DurNs::ZERO),
             })
         })
         .collect()
@@ -336,11 +360,11 @@ fn output_plans(parts: &Parts<'_>, ids: &Ids) -> Option<Vec<OutputPlan>> {
     ordered.sort_by_key(|(_, id)| **id);
     ordered
         .into_iter()
-        .map(|(index, _)| output_plan(parts.outputs.get(*index)?, parts))
+        .map(|(index, id)| output_plan(parts.outputs.get(*index)?, *id, parts))
         .collect()
 }
 
-fn output_plan(output: &Output, parts: &Parts<'_>) -> Option<OutputPlan> {
+fn output_plan(output: &Output, group: u16, parts: &Parts<'_>) -> Option<OutputPlan> {
     let device = parts.devices.get(output.device?)?;
     let Link::Modbus(link) = device.link.as_ref()? else {
         return None;
@@ -358,5 +382,12 @@ fn output_plan(output: &Output, parts: &Parts<'_>) -> Option<OutputPlan> {
         connect_timeout: ns(link.connect_timeout_ns),
         backoff_min: ns(link.backoff_min_ns.min(backoff_max_ns)),
         backoff_max: ns(backoff_max_ns),
+        group,
+        stop: StopCategory::Zero,
+        read_back: None,
+        feedback: None,
+        escalate_to: None,
+        watchdog: None,
+        device_time: DurNs::ZERO,
     })
 }

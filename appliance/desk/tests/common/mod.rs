@@ -16,8 +16,9 @@ use appliance_control::{
 use appliance_desk::message::PackFacts;
 use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec, ValueType};
 use rules_bundle::{
-    Acquire, AlertPlan, BrokerPlan, DevicePlan, LanePlan, Level, LinkPlan, ModbusPlan, OutputPlan,
-    OutputTarget, Plan, PointPlan, RulePlan, Table, TagPlan, Wait,
+    Acquire, AlertPlan, BrokerPlan, DevicePlan, HostAssumption, InputChecks, LanePlan, Level,
+    LinkPlan, ModbusPlan, OutputPlan, OutputTarget, Plan, PointPlan, Reintegration, RulePlan,
+    StopCategory, Table, TagPlan, TripGroupPlan, Wait,
 };
 use rules_expr::ir::{Op, Program};
 
@@ -39,8 +40,16 @@ pub(crate) fn plan(broker: SocketAddr) -> Plan {
     let rule = |id: &str, level, stops: Vec<u16>| RulePlan {
         id: id.into(),
         when: "t > 90".into(),
-        program: Program::new(vec![Op::Slot(0), Op::Const(90.0), Op::Greater]).unwrap(),
+        programs: vec![Program::new(vec![Op::Slot(0), Op::Const(90.0), Op::Greater]).unwrap()],
+        raised: vec![],
+        voting: None,
         on_delay: DurNs::ZERO,
+        off_delay: DurNs::ZERO,
+        debounce: None,
+        multiplier: None,
+        inhibit: None,
+        bypass_at_most: None,
+        process_safety_time: None,
         level,
         deadline: (!stops.is_empty()).then_some(DurNs::from_ms(250)),
         stops,
@@ -81,6 +90,8 @@ pub(crate) fn plan(broker: SocketAddr) -> Plan {
             unit: "degC".into(),
             device: DeviceId(0),
             stale_after: second,
+            checks: InputChecks::default(),
+            reintegration: Reintegration::After(DurNs::ZERO),
         }],
         windows: vec![],
         ages: vec![],
@@ -104,7 +115,18 @@ pub(crate) fn plan(broker: SocketAddr) -> Plan {
             connect_timeout: second,
             backoff_min: second,
             backoff_max: second,
+            group: 0,
+            stop: StopCategory::Zero,
+            read_back: None,
+            feedback: None,
+            escalate_to: None,
+            watchdog: None,
+            device_time: DurNs::ZERO,
         }],
+        votings: vec![],
+        trip_groups: vec![TripGroupPlan { name: "run".into() }],
+        reset_button: None,
+        assumed: HostAssumption::default(),
     };
     Plan {
         name: "press".into(),

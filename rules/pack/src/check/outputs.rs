@@ -226,8 +226,12 @@ fn claim(
     cx: &mut Cx<'_, '_>,
 ) {
     let (coil, address) = match target {
-        OutputTarget::Coil { address, .. } => (true, address),
-        OutputTarget::Register { address, .. } => (false, address),
+        OutputTarget::Coil { address, .. } | OutputTarget::Toggle { address, .. } => {
+            (true, address)
+        }
+        OutputTarget::Register { address, .. } | OutputTarget::Counter { address, .. } => {
+            (false, address)
+        }
     };
     let unit = output.unit.unwrap_or(modbus.unit);
     let key = (
