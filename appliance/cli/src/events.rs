@@ -81,10 +81,12 @@ fn tone(body: &EventBody) -> Tone {
         }
         EventBody::Latched { .. }
         | EventBody::TripRequested { .. }
+        | EventBody::SelfCheck { stopped: true, .. }
         | EventBody::StopConfirmed { missed: true, .. } => Tone::Bad,
         EventBody::Released { .. } => Tone::Good,
         EventBody::ResetRefused { .. }
         | EventBody::OutputFault { .. }
+        | EventBody::SelfCheck { stopped: false, .. }
         | EventBody::Link { up: false, .. } => Tone::Warn,
         EventBody::Rule { .. }
         | EventBody::StopConfirmed { missed: false, .. }

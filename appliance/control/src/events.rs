@@ -94,4 +94,13 @@ pub enum EventBody {
         /// Why.
         cause: String,
     },
+    /// The guard found something about itself, or about the host it runs on.
+    SelfCheck {
+        /// What looked: `watchdog`, `timing`, `bound`, `host`, `state`, `memory`, `crash_loop`.
+        check: String,
+        /// Whether outputs were stopped for it.
+        stopped: bool,
+        /// What it found, and what to do.
+        detail: String,
+    },
 }

@@ -124,6 +124,11 @@ enum PackEvent<'a> {
         cause: &'a str,
         repeats: u64,
     },
+    SelfCheck {
+        check: &'a str,
+        stopped: bool,
+        detail: &'a str,
+    },
 }
 
 /// State of a rule, retained.
@@ -373,7 +378,8 @@ impl PackFacts {
             EventBody::StopConfirmed { .. }
             | EventBody::TripRequested { .. }
             | EventBody::ResetRefused { .. }
-            | EventBody::OutputFault { .. } => None,
+            | EventBody::OutputFault { .. }
+            | EventBody::SelfCheck { .. } => None,
         }
     }
 }
@@ -628,6 +634,15 @@ fn pack_event(body: &EventBody, repeats: u64) -> Option<PackEvent<'_>> {
             output,
             cause,
             repeats,
+        },
+        EventBody::SelfCheck {
+            check,
+            stopped,
+            detail,
+        } => PackEvent::SelfCheck {
+            check,
+            stopped: *stopped,
+            detail,
         },
         EventBody::Rule { .. } | EventBody::StopConfirmed { .. } => return None,
     })

@@ -229,6 +229,14 @@ impl fmt::Display for Described<'_> {
             EventBody::OutputFault { output, cause } => {
                 write!(f, "output {output}: {cause}; the write is repeated")
             }
+            EventBody::SelfCheck {
+                check,
+                stopped,
+                detail,
+            } => {
+                let stop = if *stopped { "STOP, " } else { "" };
+                write!(f, "{stop}self-check {check}: {detail}")
+            }
         }
     }
 }
