@@ -25,6 +25,7 @@ mod scalar;
 mod schema;
 mod source;
 mod suggest;
+pub mod watchdog;
 mod yaml;
 
 use rt_config::limits::PACK_BYTES_MAX;
