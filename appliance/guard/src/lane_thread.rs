@@ -5,22 +5,25 @@
 //! `getsockopt`, `getpeername`, `getsockname`, `ppoll`, `read` and `write` of an eventfd, `clock_gettime` where the vDSO
 //! cannot (I11). Hazards: H-27 to H-32 as far as one thread can see them, H-61.
 
+mod outputs;
+mod wait;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer};
 use appliance_lane::{Lane, ResetRefusal};
-use appliance_output::{Confirmed, FaultCause, OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::RuleModule;
 use drivers_frame::{DeviceId, DurNs, MonoNs, Step};
 use rt_config::clock::monotonic_ns;
-use rt_config::limits::{DEVICES_MAX, OUTPUTS_MAX};
 use rtrb::{Consumer, Producer};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 
 use crate::acquire::{Source, interest};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::stages::{Stage, Stages};
+
+pub(crate) use outputs::Driven;
 
 /// How long a lane that goes down waits for its stops to be confirmed.
 const SHUTDOWN_PATIENCE: DurNs = DurNs::from_ms(2_000);
@@ -54,42 +57,6 @@ impl Inline {
             interest: PollFlags::empty(),
             ready: true,
         }
-    }
-}
-
-/// An output with what the loop knows of it.
-pub(crate) struct Driven {
-    connection: OutputConnection,
-    ready: bool,
-    confirmed: bool,
-    /// What was last reported of it since its last confirmation: a fault that repeats is one event, not one a retry.
-    reported: Option<&'static str>,
-}
-
-impl Driven {
-    pub(crate) fn new(connection: OutputConnection) -> Self {
-        Self {
-            connection,
-            ready: true,
-            confirmed: false,
-            reported: None,
-        }
-    }
-}
-
-impl Driven {
-    /// What to tell of a fault: nothing when it is the one that was told last.
-    fn fault(&mut self, output: u16, at: MonoNs, cause: FaultCause) -> Option<Message> {
-        if self.reported == Some(cause.as_str()) {
-            return None;
-        }
-        self.reported = Some(cause.as_str());
-        Some(Message::OutputFault { at, output, cause })
-    }
-
-    fn interest(&self) -> PollFlags {
-        let idle = self.connection.idle();
-        interest(idle.wants_read, idle.wants_write)
     }
 }
 
@@ -261,91 +228,6 @@ impl Runner {
         self.next_tick = at.after(self.timer_period).min(self.lane.next_due());
     }
 
-    /// Hands out the complete set of output commands. A stop is sent here.
-    fn drive(&mut self, evaluated: MonoNs) {
-        for (index, output) in (0_u16..).zip(&mut self.outputs) {
-            let Some(permit) = self.lane.permits().get(usize::from(index)).copied() else {
-                break;
-            };
-            if output.connection.permit() == permit {
-                continue;
-            }
-            output.confirmed = false;
-            output.ready = true;
-            let event = output.connection.drive(permit, evaluated);
-            if permit == Permit::Withheld {
-                self.stages.of(Stage::Drive).record(now().since(evaluated));
-            }
-            if let Some(OutputEvent::Failed { at, cause }) = event {
-                // Its connection is replaced by the next step, and what is due is written again. A permit that could
-                // not be written is a trip like one that was not confirmed.
-                self.lane.output_failed(index, at);
-                self.next_tick = MonoNs::ZERO;
-                if let Some(message) = output.fault(index, at, cause) {
-                    send(
-                        &mut self.messages,
-                        message,
-                        &mut self.messages_lost,
-                        &mut self.told_main,
-                    );
-                }
-            }
-        }
-    }
-
-    /// Steps the outputs: connections, echoes, refresh.
-    fn confirm(&mut self) {
-        let at = now();
-        for (index, output) in (0_u16..).zip(&mut self.outputs) {
-            let idle = output.connection.idle();
-            let poll_anyway = self.spin && (idle.wants_read || idle.wants_write);
-            if !output.ready && !poll_anyway && at < idle.until {
-                continue;
-            }
-            output.ready = false;
-            let (lane, stages) = (&mut self.lane, &mut self.stages);
-            let (messages, lost, told) = (
-                &mut self.messages,
-                &mut self.messages_lost,
-                &mut self.told_main,
-            );
-            let next_tick = &mut self.next_tick;
-            let (mut echoed, mut failed) = (false, None);
-            output.connection.step(&now, |event| match event {
-                OutputEvent::Confirmed {
-                    value,
-                    at,
-                    round_trip,
-                } => {
-                    stages.of(Stage::Confirm).record(round_trip);
-                    echoed = true;
-                    if value == Confirmed::Safe {
-                        lane.stop_confirmed(index, at);
-                    }
-                }
-                OutputEvent::Failed { at, cause } => {
-                    lane.output_failed(index, at);
-                    // The latch that this may have closed is driven at once.
-                    *next_tick = MonoNs::ZERO;
-                    failed = Some((at, cause));
-                }
-            });
-            if echoed {
-                output.confirmed = true;
-                output.reported = None;
-            }
-            if let Some((at, cause)) = failed {
-                output.confirmed = false;
-                if let Some(message) = output.fault(index, at, cause) {
-                    send(messages, message, lost, told);
-                }
-            }
-        }
-        if !self.lane.events().is_empty() {
-            self.next_tick = MonoNs::ZERO;
-        }
-    }
-
     fn fill(&mut self, snapshot: &mut Snapshot) {
         snapshot.at = now();
         snapshot.counters = self.lane.counters();
@@ -412,87 +294,6 @@ impl Runner {
             return Some(LaneEnd::Safe);
         }
         (now() > stop_by).then_some(LaneEnd::Unconfirmed)
-    }
-
-    /// Sleeps until a socket is ready, somebody wakes the lane, or something is due.
-    fn wait(&mut self) {
-        let at = now();
-        let due = self
-            .inline
-            .iter()
-            .map(|inline| inline.until)
-            .chain(
-                self.outputs
-                    .iter()
-                    .map(|output| output.connection.idle().until),
-            )
-            .fold(self.next_tick, MonoNs::min);
-        if due <= at {
-            return;
-        }
-        // A short list when it is enough: preparing the long one takes longer than the poll.
-        const SHORT: usize = 16;
-        const LONG: usize = 1 + DEVICES_MAX + OUTPUTS_MAX;
-        if self.inline.len().saturating_add(self.outputs.len()) < SHORT {
-            self.wait_on::<SHORT>(due.since(at));
-        } else {
-            self.wait_on::<LONG>(due.since(at));
-        }
-    }
-
-    fn wait_on<const N: usize>(&mut self, patience: DurNs) {
-        let wake = Arc::clone(&self.wake);
-        let nothing = || PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::empty());
-        let mut fds: [PollFd<'_>; N] = std::array::from_fn(|_| nothing());
-        let mut slots = fds.iter_mut();
-        if let Some(slot) = slots.next() {
-            *slot = PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN);
-        }
-        let inline = self
-            .inline
-            .iter()
-            .map(|inline| (inline.source.fd(), inline.interest));
-        let outputs = self
-            .outputs
-            .iter()
-            .map(|output| (output.connection.fd(), output.interest()));
-        for (slot, (fd, flags)) in slots.zip(inline.chain(outputs)) {
-            // Nothing of interest: not even a hang-up may end the sleep, or it would end every one.
-            if let Some(fd) = fd.filter(|_| !flags.is_empty()) {
-                *slot = PollFd::from_borrowed_fd(fd, flags);
-            }
-        }
-        let timeout = Timespec {
-            tv_sec: i64::try_from(patience.as_ns() / 1_000_000_000).unwrap_or(0),
-            tv_nsec: i64::try_from(patience.as_ns() % 1_000_000_000).unwrap_or(0),
-        };
-        // An interrupted poll is a short sleep: the next turn looks at everything that is due.
-        let _ = poll(&mut fds, Some(&timeout));
-        let mut woken = false;
-        let mut inline_ready = [false; DEVICES_MAX];
-        let mut output_ready = [false; OUTPUTS_MAX];
-        let mut results = fds.iter().map(|fd| !fd.revents().is_empty());
-        if let Some(ready) = results.next() {
-            woken = ready;
-        }
-        for (ready, result) in inline_ready
-            .iter_mut()
-            .zip(results.by_ref().take(self.inline.len()))
-        {
-            *ready = result;
-        }
-        for (ready, result) in output_ready.iter_mut().zip(results) {
-            *ready = result;
-        }
-        for (inline, ready) in self.inline.iter_mut().zip(inline_ready) {
-            inline.ready |= ready;
-        }
-        for (output, ready) in self.outputs.iter_mut().zip(output_ready) {
-            output.ready |= ready;
-        }
-        if woken {
-            let _ = rustix::io::read(self.wake.as_fd(), &mut [0_u8; 8]);
-        }
     }
 
     /// Evaluates every rule once without effect, so that the first real tick finds code and data in memory.

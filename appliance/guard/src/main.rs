@@ -25,6 +25,7 @@ mod control;
 mod exit;
 mod lane_thread;
 mod message;
+mod placement;
 mod report;
 mod rescue;
 mod serve;

@@ -30,6 +30,7 @@ use crate::control::Listener;
 use crate::exit::Exit;
 use crate::lane_thread::{Driven, Inline, LaneEnd, Runner, notify};
 use crate::message::{Command, Message, Snapshot};
+use crate::placement::ThreadSettings;
 use crate::report::Placement;
 use crate::serve::{Guard, LaneHandle};
 use crate::stages::Stages;
@@ -427,68 +428,6 @@ fn run(
     let _ = report.send(placed);
     seal::seal();
     runner.run()
-}
-
-/// How a thread is placed.
-#[derive(Clone)]
-struct ThreadSettings {
-    name: String,
-    core: Option<usize>,
-    priority: u8,
-    isolated: bool,
-    spin: bool,
-}
-
-impl ThreadSettings {
-    /// Applies them to the calling thread; says what was granted and what was not.
-    fn apply(&self) -> (Placement, Vec<String>) {
-        let mut problems = Vec::new();
-        let mut core = self.core;
-        if let Some(wanted) = self.core
-            && let Err(error) = cpu::pin_to(wanted)
-        {
-            problems.push(format!(
-                "lane {}: not pinned to core {wanted} ({error})",
-                self.name
-            ));
-            core = None;
-        }
-        if let Err(error) = host::set_timer_slack() {
-            problems.push(format!("lane {}: timer slack not set ({error})", self.name));
-        }
-        let scheduling = if self.priority == 0 {
-            "ordinary".to_owned()
-        } else if self.spin && !self.isolated {
-            // A spinning FIFO thread is throttled for 50 ms each second and starves whatever shares its core.
-            problems.push(format!(
-                "lane {}: spins on a core that is not isolated, so it keeps the ordinary scheduler. Isolate the core (isolcpus=) or use `wait: park`",
-                self.name
-            ));
-            let _ = host::set_ordinary();
-            "ordinary".to_owned()
-        } else {
-            match host::set_fifo(self.priority) {
-                Ok(()) => format!("fifo {}", self.priority),
-                Err(error) => {
-                    problems.push(format!(
-                        "lane {}: no real-time priority ({error}): other programs may delay a stop. Grant CAP_SYS_NICE",
-                        self.name
-                    ));
-                    let _ = host::set_ordinary();
-                    "ordinary".to_owned()
-                }
-            }
-        };
-        let wait = if self.spin { "spin" } else { "park" };
-        (
-            Placement {
-                core,
-                scheduling,
-                wait,
-            },
-            problems,
-        )
-    }
 }
 
 /// News of links that acquisition threads read.

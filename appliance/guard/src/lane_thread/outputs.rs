@@ -1,0 +1,133 @@
+//! A lane's outputs: handing out permits, taking confirmations.
+
+use appliance_output::{Confirmed, FaultCause, OutputConnection, OutputEvent, Permit};
+use drivers_frame::MonoNs;
+use rustix::event::PollFlags;
+
+use super::{Runner, now, send};
+use crate::acquire::interest;
+use crate::message::Message;
+use crate::stages::Stage;
+
+/// An output with what the loop knows of it.
+pub(crate) struct Driven {
+    pub(super) connection: OutputConnection,
+    pub(super) ready: bool,
+    pub(super) confirmed: bool,
+    /// What was last reported of it since its last confirmation: a fault that repeats is one event, not one a retry.
+    reported: Option<&'static str>,
+}
+
+impl Driven {
+    pub(crate) fn new(connection: OutputConnection) -> Self {
+        Self {
+            connection,
+            ready: true,
+            confirmed: false,
+            reported: None,
+        }
+    }
+}
+
+impl Driven {
+    /// What to tell of a fault: nothing when it is the one that was told last.
+    fn fault(&mut self, output: u16, at: MonoNs, cause: FaultCause) -> Option<Message> {
+        if self.reported == Some(cause.as_str()) {
+            return None;
+        }
+        self.reported = Some(cause.as_str());
+        Some(Message::OutputFault { at, output, cause })
+    }
+
+    pub(super) fn interest(&self) -> PollFlags {
+        let idle = self.connection.idle();
+        interest(idle.wants_read, idle.wants_write)
+    }
+}
+
+impl Runner {
+    /// Hands out the complete set of output commands. A stop is sent here.
+    pub(super) fn drive(&mut self, evaluated: MonoNs) {
+        for (index, output) in (0_u16..).zip(&mut self.outputs) {
+            let Some(permit) = self.lane.permits().get(usize::from(index)).copied() else {
+                break;
+            };
+            if output.connection.permit() == permit {
+                continue;
+            }
+            output.confirmed = false;
+            output.ready = true;
+            let event = output.connection.drive(permit, evaluated);
+            if permit == Permit::Withheld {
+                self.stages.of(Stage::Drive).record(now().since(evaluated));
+            }
+            if let Some(OutputEvent::Failed { at, cause }) = event {
+                // Its connection is replaced by the next step, and what is due is written again. A permit that could
+                // not be written is a trip like one that was not confirmed.
+                self.lane.output_failed(index, at);
+                self.next_tick = MonoNs::ZERO;
+                if let Some(message) = output.fault(index, at, cause) {
+                    send(
+                        &mut self.messages,
+                        message,
+                        &mut self.messages_lost,
+                        &mut self.told_main,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Steps the outputs: connections, echoes, refresh.
+    pub(super) fn confirm(&mut self) {
+        let at = now();
+        for (index, output) in (0_u16..).zip(&mut self.outputs) {
+            let idle = output.connection.idle();
+            let poll_anyway = self.spin && (idle.wants_read || idle.wants_write);
+            if !output.ready && !poll_anyway && at < idle.until {
+                continue;
+            }
+            output.ready = false;
+            let (lane, stages) = (&mut self.lane, &mut self.stages);
+            let (messages, lost, told) = (
+                &mut self.messages,
+                &mut self.messages_lost,
+                &mut self.told_main,
+            );
+            let next_tick = &mut self.next_tick;
+            let (mut echoed, mut failed) = (false, None);
+            output.connection.step(&now, |event| match event {
+                OutputEvent::Confirmed {
+                    value,
+                    at,
+                    round_trip,
+                } => {
+                    stages.of(Stage::Confirm).record(round_trip);
+                    echoed = true;
+                    if value == Confirmed::Safe {
+                        lane.stop_confirmed(index, at);
+                    }
+                }
+                OutputEvent::Failed { at, cause } => {
+                    lane.output_failed(index, at);
+                    // The latch that this may have closed is driven at once.
+                    *next_tick = MonoNs::ZERO;
+                    failed = Some((at, cause));
+                }
+            });
+            if echoed {
+                output.confirmed = true;
+                output.reported = None;
+            }
+            if let Some((at, cause)) = failed {
+                output.confirmed = false;
+                if let Some(message) = output.fault(index, at, cause) {
+                    send(messages, message, lost, told);
+                }
+            }
+        }
+        if !self.lane.events().is_empty() {
+            self.next_tick = MonoNs::ZERO;
+        }
+    }
+}
