@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use drivers_frame::{Clock, DurNs, MonoNs};
 use drivers_modbus::codec::{FrameReader, Framing};
-use drivers_modbus::transport::{Connect, Link, Received};
+use drivers_modbus::transport::{Connect, Link, Received, Wire};
 use rules_bundle::OutputPlan;
 
 use crate::machine::{Counters, FaultCause, Machine, OutputEvent, Permit};
@@ -29,9 +29,9 @@ pub struct OutputIdle {
 }
 
 /// One output with its connection.
-pub struct OutputConnection {
+pub struct OutputConnection<W = Link> {
     machine: Machine,
-    link: Link,
+    link: W,
     state: LinkState,
     address: SocketAddr,
     reader: FrameReader,
@@ -46,9 +46,21 @@ pub struct OutputConnection {
 impl OutputConnection {
     /// A withheld output at `address`, connected by its first steps.
     pub fn new(plan: &OutputPlan, address: SocketAddr) -> Self {
+        Self::over(plan, address, Link::new())
+    }
+
+    /// The descriptor to wait on; `None` while not open.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.link.fd()
+    }
+}
+
+impl<W: Wire> OutputConnection<W> {
+    /// The same over another kind of connection.
+    pub fn over(plan: &OutputPlan, address: SocketAddr, link: W) -> Self {
         Self {
             machine: Machine::new(plan),
-            link: Link::new(),
+            link,
             state: LinkState::Down {
                 retry_at: MonoNs::ZERO,
             },
@@ -107,11 +119,6 @@ impl OutputConnection {
     /// Counters since start.
     pub fn counters(&self) -> Counters {
         self.machine.counters()
-    }
-
-    /// The descriptor to wait on; `None` while not open.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.link.fd()
     }
 
     /// What the output waits for.

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use drivers_frame::{Clock, FrameSink, MonoNs, Step};
 
-use super::{Connect, Link, Received};
+use super::{Connect, Link, Received, Wire};
 use crate::limits::RECV_BYTES;
 use crate::session::{Action, Counters, Outcome, Session};
 
@@ -13,18 +13,30 @@ use crate::session::{Action, Counters, Outcome, Session};
 /// Each step makes at most one `recv` or one `send`. While a reply is awaited, a step that finds nothing is one clock
 /// reading and one `recv`, so a lane may spin on it.
 #[derive(Debug)]
-pub struct Driver {
+pub struct Driver<W = Link> {
     session: Session,
-    link: Link,
+    link: W,
     buf: [u8; RECV_BYTES],
 }
 
 impl Driver {
     /// Not connected; the first step starts to connect.
     pub fn new(session: Session) -> Self {
+        Self::over(session, Link::new())
+    }
+
+    /// The descriptor to wait on; `None` while not connected. It is another one after every reconnect.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.link.fd()
+    }
+}
+
+impl<W: Wire> Driver<W> {
+    /// The same over another kind of connection.
+    pub fn over(session: Session, link: W) -> Self {
         Self {
             session,
-            link: Link::new(),
+            link,
             buf: [0; RECV_BYTES],
         }
     }
@@ -48,11 +60,6 @@ impl Driver {
                 wants_write: false,
             },
         }
-    }
-
-    /// The descriptor to wait on; `None` while not connected. It is another one after every reconnect.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.link.fd()
     }
 
     /// The session: its state, its blocks, its last error.

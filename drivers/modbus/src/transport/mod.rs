@@ -5,8 +5,10 @@
 
 mod driver;
 mod link;
+mod wire;
 
 pub use crate::fault::IoFault;
 pub use driver::Driver;
 pub use drivers_frame::Step;
 pub use link::{Connect, Link, Received};
+pub use wire::Wire;

@@ -1,0 +1,58 @@
+//! What a driver and an output need of a connection: a socket in the product, simulated bytes in the simulator.
+
+use std::net::SocketAddr;
+
+use super::{Connect, Link, Received};
+use crate::fault::IoFault;
+
+/// One connection that never blocks. [`Link`] is the real one; every method does what its namesake there does.
+pub trait Wire {
+    /// Closes what was open and starts to connect.
+    ///
+    /// # Errors
+    /// As [`Link::start`].
+    fn start(&mut self, address: SocketAddr) -> Result<(), IoFault>;
+
+    /// Whether the connection is up.
+    ///
+    /// # Errors
+    /// As [`Link::poll_connect`].
+    fn poll_connect(&mut self) -> Result<Connect, IoFault>;
+
+    /// Sends as much as is taken at once.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, IoFault>;
+
+    /// Takes what has arrived.
+    ///
+    /// # Errors
+    /// As [`Link::recv`].
+    fn recv(&mut self, buf: &mut [u8]) -> Result<Received, IoFault>;
+
+    /// Closes it.
+    fn close(&mut self);
+}
+
+impl Wire for Link {
+    fn start(&mut self, address: SocketAddr) -> Result<(), IoFault> {
+        Self::start(self, address)
+    }
+
+    fn poll_connect(&mut self) -> Result<Connect, IoFault> {
+        Self::poll_connect(self)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<usize, IoFault> {
+        Self::send(self, bytes)
+    }
+
+    fn recv(&mut self, buf: &mut [u8]) -> Result<Received, IoFault> {
+        Self::recv(self, buf)
+    }
+
+    fn close(&mut self) {
+        Self::close(self);
+    }
+}
