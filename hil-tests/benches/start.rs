@@ -1,7 +1,8 @@
 //! `cargo bench -p hil-tests --bench start`: from a bundle on disk to armed, and what a guard holds in memory.
 //!
-//! A real guard process, a device on loopback that answers at once. "Armed" is the first reset that is accepted: every
-//! rule has decided, every output has confirmed its safe value, permits flow.
+//! A real guard process, a device on loopback that answers at once. "Armed" is the first press of a reset
+//! that is accepted: every rule has decided, every output has confirmed its safe value. How long a person then holds the
+//! reset is not in it.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
@@ -84,18 +85,26 @@ fn start(bundle: &[u8]) -> Start {
         .spawn()
         .expect("the guard starts");
     let ask = |request| Client::connect(&site.socket()).and_then(|mut client| client.ask(&request));
-    loop {
-        let reply = ask(Request::Reset {});
-        if matches!(reply, Ok(Reply::Done {})) {
-            break;
+    let (nonce, hold_ns) = loop {
+        let reply = ask(Request::ResetPress {
+            who: "the benchmark".to_owned(),
+        });
+        if let Ok(Reply::ResetPressed {
+            nonce, hold_min_ns, ..
+        }) = reply
+        {
+            break (nonce, hold_min_ns);
         }
         if begun.elapsed() > Duration::from_secs(30) {
             let _ = child.kill();
             panic!("it does not arm: {reply:?}");
         }
         std::thread::sleep(Duration::from_micros(500));
-    }
+    };
     let armed_ms = begun.elapsed().as_secs_f64() * 1e3;
+    std::thread::sleep(Duration::from_nanos(hold_ns));
+    let released = ask(Request::ResetRelease { nonce });
+    assert!(matches!(released, Ok(Reply::Done {})), "{released:?}");
     let Ok(Reply::Status(status)) = ask(Request::Status {}) else {
         panic!("it answers");
     };

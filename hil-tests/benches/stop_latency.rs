@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use appliance_control::{Client, Reply, Request};
+use appliance_control::{Client, Reset};
 use hil_tests::guard::Site as GuardSite;
 use hil_tests::{binaries, packs};
 use hil_tests_rig::{Entry, Options, PinnedChild, Road, Role, Site, SystemError, SystemUnderTest};
@@ -166,12 +166,12 @@ impl SystemUnderTest for Tripline {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
             child.check()?;
-            let reply = Client::connect(&site.socket())
-                .and_then(|mut client| client.ask(&Request::Reset {}));
-            match reply {
-                Ok(Reply::Done {}) => return Ok(()),
+            let reset = Client::connect(&site.socket())
+                .and_then(|mut client| client.reset("the benchmark"));
+            match reset {
+                Ok(Reset::Done) => return Ok(()),
                 // Between two trials without a stop nothing is latched: the output runs as it should.
-                Ok(Reply::Refused { cause, .. }) if cause == "nothing is latched" => return Ok(()),
+                Ok(Reset::Refused { cause, .. }) if cause == "nothing is latched" => return Ok(()),
                 other if Instant::now() > until => {
                     return Err(SystemError::new("reset", format!("{other:?}")));
                 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use appliance_control::{Client, ClientError, Reply, Request, Status};
+use appliance_control::{Client, ClientError, Reply, Request, Reset, Status};
 use tempfile::TempDir;
 
 use crate::binaries;
@@ -98,12 +98,15 @@ impl Guard {
         }
     }
 
+    /// Presses and releases its reset.
+    pub fn reset(&self) -> Reset {
+        reset(&self.socket()).expect("it answers")
+    }
+
     /// Resets it, again and again until nothing stands against it.
     pub fn arm(&self) {
-        let mut last = None;
         wait_until("the guard lets itself be reset", || {
-            last = Some(self.ask(&Request::Reset {}));
-            matches!(last, Some(Reply::Done {}))
+            self.reset() == Reset::Done
         });
     }
 
@@ -136,6 +139,14 @@ impl Drop for Guard {
 /// As [`Client`].
 pub fn ask(socket: &Path, request: &Request) -> Result<Reply, ClientError> {
     Client::connect(socket)?.ask(request)
+}
+
+/// Presses and releases the reset of the guard at `socket`.
+///
+/// # Errors
+/// As [`Client`].
+pub fn reset(socket: &Path) -> Result<Reset, ClientError> {
+    Client::connect(socket)?.reset("a test")
 }
 
 /// Waits until `done`, with patience but not for ever.

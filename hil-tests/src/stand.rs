@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use appliance_control::{
-    Client, DeviceStatus, Event, EventBody, OutputStatus, Reply, Request, RuleStatus, State,
+    Client, DeviceStatus, Event, EventBody, OutputStatus, Reply, Request, Reset, RuleStatus, State,
     Status, TagStatus,
 };
 
@@ -120,8 +120,8 @@ impl Stand {
     /// the device showed just before may be read just after a reset.
     pub fn arm(&self) {
         wait_until("the guard is armed and the machine may run", || {
-            let _ = self.guard.ask(&Request::Reset {});
-            self.device.coil(0) && self.guard.status().state == State::Armed
+            let _ = self.guard.reset();
+            self.device.coil(0) && self.guard.status().state.permits()
         });
     }
 
@@ -195,9 +195,9 @@ pub fn device(status: &Status, name: &str) -> DeviceStatus {
 
 /// What stands against a reset, and what to do about it.
 pub fn refusal(guard: &Guard) -> (String, String) {
-    match guard.ask(&Request::Reset {}) {
-        Reply::Refused { cause, help } => (cause, help),
-        reply => panic!("a refusal, not {reply:?}"),
+    match guard.reset() {
+        Reset::Refused { cause, help } => (cause, help),
+        Reset::Done => panic!("a refusal, not a reset"),
     }
 }
 

@@ -2,39 +2,21 @@
 
 use std::path::Path;
 
-use appliance_control::{Client, ClientError, Reply, Request};
+use appliance_control::{Client, ClientError, Reply, Request, Reset};
 
 use crate::error::{CliError, Exit};
 use crate::out::{Out, note};
 use crate::paint::Tone;
 use crate::settings::Settings;
 
-/// How a reset went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reset {
-    /// Every latch was released.
-    Done,
-    /// Nothing was released.
-    Refused {
-        /// What stands against it.
-        cause: String,
-        /// What to do about it.
-        help: String,
-    },
-}
-
-/// Asks for a reset.
-pub(crate) fn ask_reset(socket: &Path) -> Result<Reset, ClientError> {
-    match Client::connect(socket)?.ask(&Request::Reset {})? {
-        Reply::Done {} => Ok(Reset::Done),
-        Reply::Refused { cause, help } => Ok(Reset::Refused { cause, help }),
-        _ => Err(ClientError::Unexpected),
-    }
+/// Asks for a reset: presses, holds, releases.
+pub(crate) fn ask_reset(socket: &Path, who: &str) -> Result<Reset, ClientError> {
+    Client::connect(socket)?.reset(who)
 }
 
 /// `tripline reset`.
-pub(crate) fn reset(settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
-    match ask_reset(&settings.socket)? {
+pub(crate) fn reset(who: &str, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
+    match ask_reset(&settings.socket, who)? {
         Reset::Done => {
             let done = out.tone(Tone::Good, "reset").to_string();
             out.line(format_args!(

@@ -97,7 +97,16 @@ pub enum Command {
         hgrm: Option<PathBuf>,
     },
     /// Release every latch, if every cause is gone; permits flow again
-    Reset,
+    Reset {
+        /// Your name, for the record [default: the user that runs this]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        who: String,
+    },
     /// Stop every output now
     Trip {
         /// Why, for the record

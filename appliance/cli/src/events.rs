@@ -81,15 +81,43 @@ fn tone(body: &EventBody) -> Tone {
         }
         EventBody::Latched { .. }
         | EventBody::TripRequested { .. }
+        | EventBody::StopConfirmed { missed: true, .. }
         | EventBody::SelfCheck { stopped: true, .. }
-        | EventBody::StopConfirmed { missed: true, .. } => Tone::Bad,
-        EventBody::Released { .. } => Tone::Good,
+        | EventBody::EdmFault { .. }
+        | EventBody::Overwritten { .. }
+        | EventBody::DeviceWatchdog { armed: false, .. } => Tone::Bad,
+        EventBody::Released { .. } | EventBody::Reset { .. } => Tone::Good,
         EventBody::ResetRefused { .. }
-        | EventBody::OutputFault { .. }
+        | EventBody::NotAllowed { .. }
+        | EventBody::ActRefused { .. }
+        | EventBody::Bypassed { .. }
+        | EventBody::BypassReminder { .. }
+        | EventBody::Shelved { .. }
+        | EventBody::Deviation { on: true, .. }
+        | EventBody::Input {
+            passivated: true, ..
+        }
+        | EventBody::Multiplier { on: true, .. }
+        | EventBody::Inhibit { on: true, .. }
         | EventBody::SelfCheck { stopped: false, .. }
+        | EventBody::OutputFault { .. }
         | EventBody::Link { up: false, .. } => Tone::Warn,
-        EventBody::Rule { .. }
+        EventBody::Channel { health, .. } if health != "good" => Tone::Warn,
+        EventBody::Channel { .. }
+        | EventBody::Rule { .. }
         | EventBody::StopConfirmed { missed: false, .. }
+        | EventBody::ResetPressed { .. }
+        | EventBody::Acknowledged { .. }
+        | EventBody::BypassEnded { .. }
+        | EventBody::Unshelved { .. }
+        | EventBody::Lifted { .. }
+        | EventBody::Deviation { on: false, .. }
+        | EventBody::Input {
+            passivated: false, ..
+        }
+        | EventBody::Multiplier { on: false, .. }
+        | EventBody::Inhibit { on: false, .. }
+        | EventBody::DeviceWatchdog { armed: true, .. }
         | EventBody::Link { up: true, .. } => Tone::Plain,
     }
 }

@@ -181,6 +181,7 @@ mod tests {
                 rule: "hot".into(),
                 deadline_ns: Some(200_000_000),
                 on_delay_ns: 20_000_000,
+                bound_ns: None,
                 missed: 1,
                 distribution: Distribution {
                     count: 3,

@@ -84,7 +84,7 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
         Command::Latency { format, hgrm } => {
             latency::latency(*format, hgrm.as_deref(), settings, out)
         }
-        Command::Reset => act::reset(settings, out),
+        Command::Reset { who } => act::reset(who, settings, out),
         Command::Trip { reason } => act::trip(reason, settings, out),
         Command::Events { follow, format } => events::events(*follow, *format, settings, out),
         Command::Demo { once, seed } => demo::demo(*once, *seed, settings, out),

@@ -40,6 +40,20 @@ pub enum ClientError {
     Unexpected,
 }
 
+/// How a reset went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Every latch was released.
+    Done,
+    /// Nothing was released.
+    Refused {
+        /// What stands against it.
+        cause: String,
+        /// What to do about it.
+        help: String,
+    },
+}
+
 /// A connection to a guard.
 pub struct Client {
     stream: BufReader<UnixStream>,
@@ -80,6 +94,30 @@ impl Client {
                 reply => Ok(reply),
             },
             None => Err(ClientError::Closed),
+        }
+    }
+
+    /// Presses the reset, holds it as long as the guard asks for, releases it. Blocks for that time (about 0.1 s).
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn reset(&mut self, who: &str) -> Result<Reset, ClientError> {
+        let press = Request::ResetPress {
+            who: who.to_owned(),
+        };
+        let (nonce, hold) = match self.ask(&press)? {
+            Reply::ResetPressed {
+                nonce, hold_min_ns, ..
+            } => (nonce, Duration::from_nanos(hold_min_ns)),
+            Reply::Refused { cause, help } => return Ok(Reset::Refused { cause, help }),
+            _ => return Err(ClientError::Unexpected),
+        };
+        // The guard pressed before it answered, so by its clock this is never too early.
+        std::thread::sleep(hold);
+        match self.ask(&Request::ResetRelease { nonce })? {
+            Reply::Done {} => Ok(Reset::Done),
+            Reply::Refused { cause, help } => Ok(Reset::Refused { cause, help }),
+            _ => Err(ClientError::Unexpected),
         }
     }
 

@@ -35,7 +35,9 @@ pub struct RuleLatency {
     pub deadline_ns: Option<u64>,
     /// The rule's on-delay, which is part of every figure.
     pub on_delay_ns: u64,
-    /// Stops that came later.
+    /// Computed worst case from sample to confirmed stop; absent where the guard does not know one.
+    pub bound_ns: Option<u64>,
+    /// Stops that came later than the deadline.
     pub missed: u64,
     /// Its distribution.
     pub distribution: Distribution,

@@ -1,39 +1,85 @@
 //! The state of a guard.
+//!
+//! A field that is absent was not measured or is not known to this guard; it is never guessed.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Actor;
+
 /// What people need to know first.
+///
+/// ```text
+///            reset                     a cause                      reset, every cause gone
+///  safe ──────────────▶ armed ─────────────────────▶ tripped ─────────────────────────▶ armed
+///  (start)               ▲ │ protection is reduced      ▲
+///                        │ ▼                            │ a cause
+///                      degraded ────────────────────────┘
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// At least one output is latched: its machine is stopped.
-    Tripped,
-    /// No output is latched: permits flow, rules watch.
+    /// Stopped since the start, or going down: nobody has armed it, and no cause has tripped it.
+    Safe,
+    /// Permits flow, rules watch, and nothing reduces what they protect.
     Armed,
-    /// The guard is going down; everything is stopped.
-    Stopping,
+    /// Something demanded a stop: at least one trip group is latched by a cause.
+    Tripped,
+    /// Permits flow and rules watch, but with less than the pack and this host should give: see the reasons.
+    Degraded,
 }
 
 impl State {
     /// The word shown to people.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Tripped => "tripped",
+            Self::Safe => "safe",
             Self::Armed => "armed",
-            Self::Stopping => "stopping",
+            Self::Tripped => "tripped",
+            Self::Degraded => "degraded",
         }
     }
+
+    /// Whether no output is latched, so that permits flow.
+    pub const fn permits(self) -> bool {
+        matches!(self, Self::Armed | Self::Degraded)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why the state is what it is, or what else is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The state that it speaks for.
+    pub state: State,
+    /// In words.
+    pub text: String,
 }
 
 /// The whole state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Armed or tripped.
+    /// See [`State`].
     pub state: State,
+    /// Every reason, those of the state first. Empty when armed.
+    pub reasons: Vec<Reason>,
     /// What stands against a reset now; absent when armed or when nothing does.
     pub reset_refusal: Option<String>,
     /// What this host does not grant; empty when nothing is missing.
     pub degraded: Vec<String>,
+    /// Group whose members may reset, bypass, shelve, acknowledge and lift; absent when only root and the guard's own
+    /// user may.
+    pub operators: Option<String>,
+    /// Alerts whose notification is silenced for now.
+    pub shelved: Vec<ShelvedStatus>,
+    /// The second watcher of the lanes; absent when there is none.
+    pub sentinel: Option<SentinelStatus>,
     /// Name of the pack.
     pub pack: String,
     /// Version of the pack.
@@ -85,8 +131,128 @@ pub struct LaneStatus {
     pub devices: Vec<DeviceStatus>,
     /// Rules.
     pub rules: Vec<RuleStatus>,
+    /// Votings.
+    pub votings: Vec<VotingStatus>,
+    /// Bypasses in force.
+    pub bypasses: Vec<BypassStatus>,
+    /// Trip groups.
+    pub groups: Vec<GroupStatus>,
     /// Outputs.
     pub outputs: Vec<OutputStatus>,
+    /// What holds every output stopped and no rule can clear: `crash loop`, `host too slow`, ...; absent when this guard
+    /// does not tell.
+    pub holds: Option<Vec<String>>,
+}
+
+/// Channels that decide together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VotingStatus {
+    /// Its id.
+    pub name: String,
+    /// As the pack says: `2oo3`.
+    pub form: String,
+    /// As it decides now, with bad and bypassed channels: `1oo2`; absent when it is not known.
+    pub decides: Option<String>,
+    /// Its channels.
+    pub channels: Vec<ChannelStatus>,
+}
+
+impl VotingStatus {
+    /// Channels with this health.
+    fn count(&self, health: &str) -> usize {
+        let is = |channel: &&ChannelStatus| channel.health.as_deref() == Some(health);
+        self.channels.iter().filter(is).count()
+    }
+}
+
+impl fmt::Display for VotingStatus {
+    /// `2oo3`, or what is left of it: `2oo3, 1 bad: now 1oo2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.form)?;
+        for health in ["bad", "bypassed"] {
+            let count = self.count(health);
+            if count > 0 {
+                write!(f, ", {count} {health}")?;
+            }
+        }
+        match self.decides.as_ref().filter(|now| **now != self.form) {
+            Some(now) => write!(f, ": now {now}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A channel of a voting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelStatus {
+    /// Its tag.
+    pub tag: String,
+    /// `good`, `bad` or `bypassed`; absent when it is not known.
+    pub health: Option<String>,
+    /// Whether it votes to trip, by its value or because it is bad; absent when it is not known.
+    pub votes: Option<bool>,
+    /// Why it is bad.
+    pub cause: Option<String>,
+}
+
+/// A bypass that is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BypassStatus {
+    /// `VOTING/TAG`, or the rule's id.
+    pub point: String,
+    /// Who began it.
+    pub by: Actor,
+    /// Why, in their words.
+    pub why: String,
+    /// Until when by the wall clock, in nanoseconds since 1970: for people, the monotonic clock decides.
+    pub until_wall_ns: u64,
+    /// Time left, in nanoseconds.
+    pub remaining_ns: u64,
+}
+
+/// An alert whose notification is silenced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShelvedStatus {
+    /// The rule.
+    pub rule: String,
+    /// Who shelved it.
+    pub by: Actor,
+    /// Why, in their words.
+    pub why: String,
+    /// Until when by the wall clock, in nanoseconds since 1970: for people, the monotonic clock decides.
+    pub until_wall_ns: u64,
+    /// Time left, in nanoseconds.
+    pub remaining_ns: u64,
+}
+
+/// Outputs that are latched and released together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its id.
+    pub name: String,
+    /// First-out of its latch; absent when it is released.
+    pub first_out: Option<String>,
+    /// The rule that latched it, when one did.
+    pub rule: Option<String>,
+    /// How long it has been latched, in nanoseconds.
+    pub latched_for_ns: Option<u64>,
+    /// When it was latched by the wall clock, in nanoseconds since 1970.
+    pub latched_wall_ns: Option<u64>,
+    /// What it was latched by before the guard was started again; absent when it was not, or nobody knows.
+    pub before_restart: Option<String>,
+    /// Its outputs.
+    pub outputs: Vec<String>,
+}
+
+/// The second watcher of the lanes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentinelStatus {
+    /// `watching`, `stopped the outputs`, ...
+    pub state: String,
+    /// Why, and on which core it runs.
+    pub detail: Option<String>,
+    /// Whether a hardware watchdog (`/dev/watchdog`) or the service manager watches the guard; absent when it is not known.
+    pub watched_by: Option<String>,
 }
 
 /// A device.
@@ -123,6 +289,50 @@ pub struct RuleStatus {
     pub cause: String,
     /// What to tell people.
     pub message: String,
+    /// Whether its setpoints are multiplied now; absent when it has no multiplier, or it is not known.
+    pub multiplied: Option<bool>,
+    /// Whether it is inhibited now; absent when it has no inhibit, or it is not known.
+    pub inhibited: Option<bool>,
+    /// Computed worst case from sample to confirmed stop, in nanoseconds; absent where the guard does not know one.
+    pub bound_ns: Option<u64>,
+    /// Longest measured since the guard started, in nanoseconds; absent when it has stopped nothing yet.
+    pub measured_max_ns: Option<u64>,
+}
+
+/// How far something is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// It is as it should be, and this was seen.
+    Proved,
+    /// It is being waited for, within its time.
+    Waiting,
+    /// It did not come, or was wrong.
+    Failed,
+}
+
+impl Proof {
+    /// The word shown to people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proved => "proved",
+            Self::Waiting => "waiting",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// What proves that an output did what it was told. Absent: not declared in the pack, or not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputProof {
+    /// The device's echo of the write.
+    pub echo: Option<Proof>,
+    /// The place read back holds what was written.
+    pub read_back: Option<Proof>,
+    /// The actuator followed (feedback, EDM).
+    pub feedback: Option<Proof>,
+    /// The device's own watchdog is armed and was read back.
+    pub watchdog: Option<Proof>,
 }
 
 /// An output.
@@ -130,6 +340,8 @@ pub struct RuleStatus {
 pub struct OutputStatus {
     /// Its name.
     pub name: String,
+    /// Its trip group.
+    pub group: String,
     /// `granted` or `withheld`.
     pub permit: String,
     /// First-out of its latch; absent when it is released.
@@ -142,6 +354,8 @@ pub struct OutputStatus {
     pub connected: bool,
     /// Whether the last write of the present value was confirmed.
     pub confirmed: bool,
+    /// What proves it.
+    pub proof: OutputProof,
     /// Writes confirmed.
     pub confirmations: u64,
     /// Failures.

@@ -97,38 +97,12 @@ struct StopConfirmed<'a> {
     notice: &'static str,
 }
 
+/// An output fault, and how many like it were left out before.
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-enum PackEvent<'a> {
-    Latched {
-        output: &'a str,
-        cause: &'a str,
-        rule: Option<&'a str>,
-    },
-    Released {
-        output: &'a str,
-    },
-    TripRequested {
-        reason: &'a str,
-    },
-    ResetRefused {
-        cause: &'a str,
-    },
-    Link {
-        device: &'a str,
-        up: bool,
-        cause: Option<&'a str>,
-    },
-    OutputFault {
-        output: &'a str,
-        cause: &'a str,
-        repeats: u64,
-    },
-    SelfCheck {
-        check: &'a str,
-        stopped: bool,
-        detail: &'a str,
-    },
+struct Repeated<'a> {
+    #[serde(flatten)]
+    body: &'a EventBody,
+    repeats: u64,
 }
 
 /// State of a rule, retained.
@@ -295,10 +269,11 @@ impl PackFacts {
                 };
                 (alerts(rule), self.json(event, guard_pid, body))
             }
-            body => (
+            body @ EventBody::OutputFault { .. } => (
                 events(),
-                self.json(event, guard_pid, pack_event(body, repeats)),
+                self.json(event, guard_pid, Repeated { body, repeats }),
             ),
+            body => (events(), self.json(event, guard_pid, body)),
         };
         Message {
             topic,
@@ -375,11 +350,7 @@ impl PackFacts {
                 link: if *up { "up" } else { "down" }.to_owned(),
                 cause: cause.clone(),
             })),
-            EventBody::StopConfirmed { .. }
-            | EventBody::TripRequested { .. }
-            | EventBody::ResetRefused { .. }
-            | EventBody::OutputFault { .. }
-            | EventBody::SelfCheck { .. } => None,
+            _ => None,
         }
     }
 }
@@ -608,43 +579,6 @@ fn rule_alert<'a>(body: &'a EventBody, facts: &'a RuleFacts) -> Option<RuleAlert
         outputs: &facts.outputs,
         runbook: facts.runbook.as_deref(),
         tags: &facts.tags,
-    })
-}
-
-fn pack_event(body: &EventBody, repeats: u64) -> Option<PackEvent<'_>> {
-    Some(match body {
-        EventBody::Latched {
-            output,
-            cause,
-            rule,
-        } => PackEvent::Latched {
-            output,
-            cause,
-            rule: rule.as_deref(),
-        },
-        EventBody::Released { output } => PackEvent::Released { output },
-        EventBody::TripRequested { reason } => PackEvent::TripRequested { reason },
-        EventBody::ResetRefused { cause } => PackEvent::ResetRefused { cause },
-        EventBody::Link { device, up, cause } => PackEvent::Link {
-            device,
-            up: *up,
-            cause: cause.as_deref(),
-        },
-        EventBody::OutputFault { output, cause } => PackEvent::OutputFault {
-            output,
-            cause,
-            repeats,
-        },
-        EventBody::SelfCheck {
-            check,
-            stopped,
-            detail,
-        } => PackEvent::SelfCheck {
-            check,
-            stopped: *stopped,
-            detail,
-        },
-        EventBody::Rule { .. } | EventBody::StopConfirmed { .. } => return None,
     })
 }
 

@@ -1,5 +1,7 @@
 //! What a person at the terminal is told, and the words for it.
 
+mod acts;
+
 use std::fmt;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use appliance_control::{Event, EventBody};
+use appliance_control::{Actor, Event, EventBody};
 use drivers_mqtt::LinkChange;
 
 use crate::limits::NOTICES_MAX;
@@ -210,10 +212,12 @@ impl fmt::Display for Described<'_> {
                 Duration::from_nanos(*latency_ns).as_secs_f64() * 1e3,
                 if *missed { ": DEADLINE MISSED" } else { "" }
             ),
-            EventBody::TripRequested { reason } => {
-                write!(f, "stop requested: {}", reason.escape_debug())
+            EventBody::TripRequested { reason, by } => {
+                write!(f, "stop requested by {by}: {}", reason.escape_debug())
             }
-            EventBody::ResetRefused { cause } => write!(f, "reset refused: {cause}"),
+            EventBody::ResetRefused { cause, by } => {
+                write!(f, "reset{} refused: {cause}", By(by.as_ref()))
+            }
             EventBody::Link {
                 device, up: true, ..
             } => write!(f, "device {device}: link up"),
@@ -237,7 +241,17 @@ impl fmt::Display for Described<'_> {
                 let stop = if *stopped { "STOP, " } else { "" };
                 write!(f, "{stop}self-check {check}: {detail}")
             }
+            act => acts::describe(act, f),
         }
+    }
+}
+
+/// ` by Anna`, or nothing when nobody is named.
+struct By<'a>(Option<&'a Actor>);
+
+impl fmt::Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |by| write!(f, " by {by}"))
     }
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use appliance_control::{Event, EventBody, Reply, Request};
+use appliance_control::{Actor, Event, EventBody, Reply, Request};
 use rt_config::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX, GUARD_EVENTS_KEPT};
 
 /// Bytes that may wait for a client. A whole pack's tags fit several times; whoever is this far behind is gone.
@@ -72,9 +72,32 @@ impl Drop for Listener {
     }
 }
 
+/// Who is at the other end, as the operating system says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) uid: u32,
+    pub(crate) user: Option<String>,
+}
+
+impl Peer {
+    /// The name that was given, beside what cannot be chosen.
+    pub(crate) fn actor(&self, who: &str) -> Actor {
+        let given = Some(who.trim()).filter(|who| !who.is_empty());
+        let who = given
+            .or(self.user.as_deref())
+            .map_or_else(|| format!("uid {}", self.uid), str::to_owned);
+        Actor {
+            who,
+            uid: self.uid,
+            user: self.user.clone(),
+        }
+    }
+}
+
 /// One client.
 pub(crate) struct Connection {
     stream: UnixStream,
+    peer: Peer,
     input: Vec<u8>,
     output: VecDeque<u8>,
     /// Sequence number of the last event sent, once it asked for events.
@@ -87,8 +110,9 @@ pub(crate) struct Connection {
 impl Connection {
     /// Takes a connection if its process may speak: the guard's own user, or root.
     pub(crate) fn accept(stream: UnixStream, present: usize) -> Option<Self> {
-        let allowed = rustix::net::sockopt::socket_peercred(&stream)
-            .is_ok_and(|peer| peer.uid == rustix::process::geteuid() || peer.uid.is_root());
+        let credentials = rustix::net::sockopt::socket_peercred(&stream).ok();
+        let allowed = credentials
+            .is_some_and(|peer| peer.uid == rustix::process::geteuid() || peer.uid.is_root());
         if !allowed || present >= CONTROL_CONNECTIONS_MAX || stream.set_nonblocking(true).is_err() {
             let cause = if allowed {
                 format!(
@@ -103,14 +127,23 @@ impl Connection {
             let _ = stream.write_all(&line);
             return None;
         }
+        let peer = Peer {
+            uid: credentials?.uid.as_raw(),
+            user: None,
+        };
         Some(Self {
             stream,
+            peer,
             input: Vec::new(),
             output: VecDeque::new(),
             events_after: None,
             ended: false,
             closed: false,
         })
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     pub(crate) fn stream(&self) -> &UnixStream {
@@ -319,6 +352,7 @@ mod tests {
         let mut log = EventLog::default();
         let refused = |cause: &str| EventBody::ResetRefused {
             cause: cause.into(),
+            by: None,
         };
         for (lane, cause) in [("a", "x"), ("a", "x"), ("b", "x"), ("b", "y"), ("a", "x")] {
             log.push_unless_last(1, 1, lane, refused(cause));

@@ -31,6 +31,7 @@ mod rescue;
 mod serve;
 mod stages;
 mod start;
+mod state;
 mod wiring;
 
 use std::process::ExitCode;

@@ -1,7 +1,8 @@
 //! From indices to names: what people, the desk and alerts read.
 
 use appliance_control::{
-    DeviceStatus, Distribution, EventBody, LaneStatus, OutputStatus, RuleStatus, TagStatus,
+    ChannelStatus, DeviceStatus, Distribution, EventBody, GroupStatus, LaneStatus, OutputProof,
+    OutputStatus, RuleStatus, TagStatus, VotingStatus,
 };
 use appliance_lane::{EventKind, LatchCause, ResetRefusal};
 use appliance_output::Permit;
@@ -87,6 +88,7 @@ pub(crate) fn event_body(plan: &LanePlan, kind: &EventKind) -> EventBody {
         },
         EventKind::ResetRefused(refusal) => EventBody::ResetRefused {
             cause: refusal_cause(plan, refusal),
+            by: None,
         },
     }
 }
@@ -174,14 +176,27 @@ pub(crate) fn lane_status(
                 state: state.as_str().to_owned(),
                 cause: cause.as_str().to_owned(),
                 message: rule.message.clone(),
+                multiplied: None,
+                inhibited: None,
+                bound_ns: None,
+                measured_max_ns: None,
             })
             .collect(),
+        votings: plan
+            .votings
+            .iter()
+            .map(|voting| voting_status(plan, voting))
+            .collect(),
+        bypasses: Vec::new(),
+        groups: group_statuses(plan, snapshot),
+        holds: None,
         outputs: plan
             .outputs
             .iter()
             .zip(&snapshot.outputs)
             .map(|(output, state)| OutputStatus {
                 name: output.name.clone(),
+                group: group_name(plan, output.group),
                 permit: match state.permit {
                     Permit::Granted => "granted",
                     Permit::Withheld => "withheld",
@@ -194,11 +209,62 @@ pub(crate) fn lane_status(
                 latched_for_ns: state.latch.map(|latch| snapshot.at.since(latch.at).as_ns()),
                 connected: state.connected,
                 confirmed: state.confirmed,
+                proof: OutputProof::default(),
                 confirmations: state.counters.confirmed,
                 failures: state.counters.failures,
             })
             .collect(),
     }
+}
+
+/// A trip group's id.
+fn group_name(plan: &LanePlan, group: u16) -> String {
+    let name = plan.trip_groups.get(usize::from(group));
+    name.map_or_else(|| format!("group {group}"), |group| group.name.clone())
+}
+
+fn voting_status(plan: &LanePlan, voting: &rules_bundle::VotingPlan) -> VotingStatus {
+    let channels = voting.channels.iter().map(|TagId(tag)| ChannelStatus {
+        tag: plan
+            .tags
+            .get(usize::from(*tag))
+            .map_or_else(|| format!("tag {tag}"), |tag| tag.name.clone()),
+        health: None,
+        votes: None,
+        cause: None,
+    });
+    VotingStatus {
+        name: voting.name.clone(),
+        form: format!("{}oo{}", voting.need, voting.channels.len()),
+        decides: None,
+        channels: channels.collect(),
+    }
+}
+
+fn group_statuses(plan: &LanePlan, snapshot: &Snapshot) -> Vec<GroupStatus> {
+    let of_group = |index: usize| {
+        let outputs = plan.outputs.iter().zip(&snapshot.outputs);
+        outputs.filter(move |(output, _)| usize::from(output.group) == index)
+    };
+    let status = |(index, group): (usize, &rules_bundle::TripGroupPlan)| {
+        let latches = of_group(index).filter_map(|(_, state)| state.latch);
+        let first = latches.min_by_key(|latch| latch.at);
+        GroupStatus {
+            name: group.name.clone(),
+            first_out: first.map(|latch| latch.first_out.as_str().to_owned()),
+            rule: first.and_then(|latch| latching_rule(plan, latch.first_out)),
+            latched_for_ns: first.map(|latch| snapshot.at.since(latch.at).as_ns()),
+            latched_wall_ns: first.map(|latch| {
+                let ago = rt_config::clock::monotonic_ns().saturating_sub(latch.at.as_ns());
+                rt_config::clock::wall_ns().saturating_sub(ago)
+            }),
+            before_restart: None,
+            outputs: of_group(index)
+                .map(|(output, _)| output.name.clone())
+                .collect(),
+        }
+    };
+    plan.trip_groups.iter().enumerate().map(status).collect()
 }
 
 fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {

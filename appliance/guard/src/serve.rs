@@ -1,6 +1,8 @@
 //! The main thread after start: takes what lanes report, answers the control socket, goes down in order.
 
+mod acts;
 mod answer;
+mod press;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -30,6 +32,7 @@ use crate::report::{self, Placement};
 use crate::rescue;
 use crate::stages::{Recorder, Stages};
 use crate::start::News;
+use press::Press;
 
 /// How long a lane may take to answer. It answers within its timer period; this bounds a hang.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
@@ -86,6 +89,7 @@ pub(crate) struct Guard {
     log: EventLog,
     answers: Vec<Answers>,
     totals: Vec<Totals>,
+    press: Press,
     started: u64,
     stopping: bool,
 }
@@ -131,6 +135,7 @@ impl Guard {
                     })
                 })
                 .collect(),
+            press: Press::default(),
             started: monotonic_ns(),
             stopping: false,
         }

@@ -118,7 +118,7 @@ fn h60_what_another_master_writes_does_not_stay() {
         stand.device.set(Table::Coil, 0, 1);
         wait_until("it is stopped again", || !stand.device.coil(0));
     }
-    assert_eq!(stand.guard.status().state, State::Tripped);
+    assert!(!stand.guard.status().state.permits());
 }
 
 #[test]

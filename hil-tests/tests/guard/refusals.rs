@@ -101,9 +101,8 @@ fn a_socket_that_another_guard_holds_is_refused_with_4_and_the_other_goes_on() {
     assert_eq!(output.status.code(), Some(4), "{words}");
     assert!(words.contains("another guard already answers"), "{words}");
     assert_eq!(other.connections_taken(), 0);
-    assert_eq!(
-        stand.guard.status().state,
-        appliance_control::State::Armed,
+    assert!(
+        stand.guard.status().state.permits(),
         "its socket is still there"
     );
     // A file that is no socket is nobody's to remove; a folder that does not exist cannot hold one.

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use appliance_control::{EventBody, State};
+use appliance_control::EventBody;
 use hil_tests::guard::{Guard, wait_until};
 use hil_tests::hostile::Device;
 use hil_tests::peers::{self, Mosquitto};
@@ -37,8 +37,8 @@ fn pack(device: &Device, port: u16, host: &str, more: &str, tags: &str) -> Strin
 fn arm(guard: &Guard, broker: &Mosquitto, device: &Device, credentials: &[&str]) {
     wait_until("the guard is armed", || {
         broker.publish("plant/temp", b"20.5", credentials);
-        let _ = hil_tests::guard::ask(&guard.socket(), &appliance_control::Request::Reset {});
-        guard.status().state == State::Armed && device.coil(0)
+        let _ = guard.reset();
+        guard.status().state.permits() && device.coil(0)
     });
 }
 

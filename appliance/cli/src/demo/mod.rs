@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use appliance_desk::NOTICE;
 use appliance_desk::signals::StopSignal;
 
-use crate::act::{self, Reset};
+use appliance_control::Reset;
+
+use crate::act;
 use crate::error::{CliError, Exit};
 use crate::out::Out;
 use crate::paint::Tone;
@@ -134,7 +136,7 @@ fn first_reset(stage: &mut Stage, stop: &StopSignal, out: &mut Out) -> Result<bo
     out.line("Only a person may release it (`tripline reset`). Here the demo plays that person.")?;
     let deadline = Instant::now() + RESET_WITHIN;
     loop {
-        let (cause, help) = match act::ask_reset(stage.socket())? {
+        let (cause, help) = match act::ask_reset(stage.socket(), "the demo")? {
             Reset::Done => {
                 let done = out.tone(Tone::Good, "reset granted").to_string();
                 out.line(format_args!(

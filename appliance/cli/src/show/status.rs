@@ -29,22 +29,23 @@ pub(super) fn print(status: &Status, settings: &Settings, out: &mut Out) -> Resu
 fn head(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliError> {
     let tone = match status.state {
         State::Armed => Tone::Good,
-        State::Tripped | State::Stopping => Tone::Bad,
+        State::Degraded | State::Safe => Tone::Warn,
+        State::Tripped => Tone::Bad,
     };
     let state = status.state.as_str().to_uppercase();
     let state = out.tone(tone, state).to_string();
-    let reset = settings.command("reset");
-    match (&status.state, &status.reset_refusal) {
-        (State::Tripped, Some(refusal)) => {
-            out.line(format_args!("{state}  a reset is refused now: {refusal}"))?;
+    let first = status.reasons.first().map(|reason| reason.text.as_str());
+    let why = first.unwrap_or("permits are granted, rules watch");
+    out.line(format_args!("{state}  {why}"))?;
+    for reason in status.reasons.iter().skip(1) {
+        out.line(format_args!("  {}: {}", reason.state, reason.text))?;
+    }
+    if !status.state.permits() {
+        let reset = settings.command("reset");
+        match &status.reset_refusal {
+            Some(refusal) => out.line(format_args!("a reset is refused now: {refusal}"))?,
+            None => out.line(format_args!("no cause is left; release with: {reset}"))?,
         }
-        (State::Tripped, None) => {
-            out.line(format_args!(
-                "{state}  no cause is left; release with: {reset}"
-            ))?;
-        }
-        (State::Armed, _) => out.line(format_args!("{state}  permits are granted, rules watch"))?,
-        (State::Stopping, _) => out.line(format_args!("{state}  the guard is going down"))?,
     }
     out.line(format_args!("pack    {} {}", status.pack, status.version))?;
     out.line(format_args!("bundle  {}", status.bundle))?;
@@ -57,10 +58,6 @@ fn head(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliEr
         units::span(status.uptime_ns),
         status.events,
     ))?;
-    for missing in &status.degraded {
-        let head = out.tone(Tone::Warn, "degraded").to_string();
-        out.line(format_args!("{head}  {missing}"))?;
-    }
     defect(status.lane_allocations, "allocations by sealed lanes", out)?;
     defect(status.events_lost, "events lost in the guard", out)
 }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use appliance_control::{
-    DeviceStatus, Event, EventBody, LaneStatus, OutputStatus, Reply, Request, RuleStatus, State,
-    Status,
+    DeviceStatus, Event, EventBody, LaneStatus, OutputProof, OutputStatus, Reply, Request,
+    RuleStatus, State, Status,
 };
 use appliance_desk::message::PackFacts;
 use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec, ValueType};
@@ -308,9 +308,17 @@ fn status(inner: &Inner, newest: u64) -> Status {
         state: state_of(id),
         cause: "condition".into(),
         message: format!("It is {id}."),
+        multiplied: None,
+        inhibited: None,
+        bound_ns: None,
+        measured_max_ns: None,
     };
     Status {
         state: State::Armed,
+        reasons: Vec::new(),
+        operators: None,
+        shelved: Vec::new(),
+        sentinel: None,
         reset_refusal: None,
         degraded: vec!["no real-time scheduling".into()],
         pack: "press".into(),
@@ -345,8 +353,13 @@ fn status(inner: &Inner, newest: u64) -> Status {
                 connects: 1,
             }],
             rules: vec![rule("hot", "danger"), rule("warm", "alert")],
+            votings: Vec::new(),
+            bypasses: Vec::new(),
+            groups: Vec::new(),
+            holds: None,
             outputs: vec![OutputStatus {
                 name: "run".into(),
+                group: "run".into(),
                 permit: if latched.is_some() {
                     "withheld"
                 } else {
@@ -358,6 +371,7 @@ fn status(inner: &Inner, newest: u64) -> Status {
                 latched_for_ns: None,
                 connected: true,
                 confirmed: true,
+                proof: OutputProof::default(),
                 confirmations: 1,
                 failures: 0,
             }],

@@ -2,21 +2,19 @@
 //!
 //! Which thread: the main thread. May it block: for a lane's answer, bounded.
 
-use appliance_control::{
-    EventBody, Latency, Reply, Request, RuleLatency, StageLatency, State, Status,
-};
+use appliance_control::{Latency, Reply, Request, RuleLatency, StageLatency, Status};
 use appliance_lane::ResetRefusal;
-use appliance_output::Permit;
-use rt_config::clock::{monotonic_ns, wall_ns};
+use rt_config::clock::monotonic_ns;
 use rt_config::{host, limits, seal};
 use rules_bundle::LanePlan;
 
 use super::{Guard, LaneHandle, Totals};
 use crate::acquire::LinkStats;
-use crate::control::Connection;
-use crate::message::{Command, Snapshot};
+use crate::control::{Connection, Peer};
+use crate::message::Snapshot;
 use crate::report;
 use crate::stages::Stage;
+use crate::state;
 
 /// The words that every page with a latency shows.
 const NOTICE: &str = "machine protection and supervisory stop, not a certified safety component";
@@ -44,7 +42,7 @@ impl Guard {
                     client.events_after = Some(after);
                 }
                 Some(Ok(request)) => {
-                    let reply = self.answer(&request);
+                    let reply = self.answer(&request, client.peer());
                     client.reply(&reply);
                 }
                 Some(Err(cause)) => client.reply(&Reply::Error { cause }),
@@ -66,7 +64,7 @@ impl Guard {
         }
     }
 
-    fn answer(&mut self, request: &Request) -> Reply {
+    fn answer(&mut self, request: &Request, peer: &Peer) -> Reply {
         let reply = match request {
             Request::Status {} => self
                 .snapshots(true)
@@ -80,87 +78,18 @@ impl Guard {
             Request::Latency {} => self
                 .snapshots(false)
                 .map(|()| Reply::Latency(Box::new(self.latency()))),
-            Request::Reset {} => self.reset(),
-            Request::Trip { reason } => self.trip(reason),
             Request::Events { .. } => {
                 Err("events are asked for by a connection of their own".to_owned())
             }
+            act => self.act(act, peer),
         };
         self.give_back();
         reply.unwrap_or_else(|cause| Reply::Error { cause })
     }
 
-    /// All lanes or none: first everything that stands against it, then the release.
-    fn reset(&mut self) -> Result<Reply, String> {
-        self.snapshots(false)?;
-        let refusals: Vec<_> = self
-            .lanes()
-            .filter_map(|(plan, _, snapshot, _)| {
-                let refusal = snapshot.refusal?;
-                Some((
-                    report::refusal_cause(plan, refusal),
-                    plan.name.clone(),
-                    refusal,
-                ))
-            })
-            .collect();
-        let lanes = self.parts.lanes.len();
-        let standing = refusals
-            .iter()
-            .find(|(_, _, refusal)| *refusal != ResetRefusal::NothingLatched);
-        let nothing = (refusals.len() == lanes)
-            .then(|| refusals.first())
-            .flatten();
-        if let Some((cause, lane, refusal)) = standing.or(nothing).cloned() {
-            // The lanes were not asked, so the record that a reset was tried is made here (I14).
-            let body = EventBody::ResetRefused {
-                cause: cause.clone(),
-            };
-            self.log
-                .push_unless_last(monotonic_ns(), wall_ns(), &lane, body);
-            return Ok(Reply::Refused {
-                cause,
-                help: report::refusal_help(refusal).to_owned(),
-            });
-        }
-        self.give_back();
-        for answers in &mut self.answers {
-            answers.reset = None;
-        }
-        self.ask(|_| Some(Command::Reset), |answers| answers.reset.is_some())?;
-        let refused = self
-            .answers
-            .iter()
-            .zip(&self.plan.lanes)
-            .find_map(|(answers, plan)| match answers.reset {
-                Some(Err(refusal)) if refusal != ResetRefusal::NothingLatched => {
-                    Some((report::refusal_cause(plan, refusal), refusal))
-                }
-                _ => None,
-            });
-        Ok(match refused {
-            Some((cause, refusal)) => Reply::Refused {
-                cause,
-                help: report::refusal_help(refusal).to_owned(),
-            },
-            None => Reply::Done {},
-        })
-    }
-
-    fn trip(&mut self, reason: &str) -> Result<Reply, String> {
-        let body = EventBody::TripRequested {
-            reason: reason.to_owned(),
-        };
-        self.log.push(monotonic_ns(), wall_ns(), "all", body);
-        for answers in &mut self.answers {
-            answers.tripped = false;
-        }
-        self.ask(|_| Some(Command::Trip), |answers| answers.tripped)?;
-        say!("tripline-guard: stop requested: {}", reason.escape_debug());
-        Ok(Reply::Done {})
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = (&LanePlan, &LaneHandle, &Snapshot, &Totals)> {
+    pub(super) fn lanes(
+        &self,
+    ) -> impl Iterator<Item = (&LanePlan, &LaneHandle, &Snapshot, &Totals)> {
         self.plan
             .lanes
             .iter()
@@ -173,24 +102,32 @@ impl Guard {
     }
 
     fn status(&self) -> Status {
-        let armed = self.lanes().all(|(_, _, snapshot, _)| {
-            snapshot
-                .outputs
-                .iter()
-                .all(|output| output.permit == Permit::Granted && output.latch.is_none())
-        });
         let refusal = self
             .lanes()
             .filter_map(|(plan, _, snapshot, _)| Some((plan, snapshot.refusal?)))
             .find(|(_, refusal)| *refusal != ResetRefusal::NothingLatched);
+        let lanes: Vec<_> = self
+            .lanes()
+            .map(|(plan, lane, snapshot, totals)| {
+                let mut status =
+                    report::lane_status(plan, &lane.placement, snapshot, &links(lane, snapshot));
+                for (index, (recorder, _)) in &totals.rules {
+                    if let Some(rule) = status.rules.get_mut(usize::from(*index)) {
+                        rule.measured_max_ns = Some(recorder.max_ns);
+                    }
+                }
+                status
+            })
+            .collect();
+        let (state, reasons) = state::of(&lanes, &self.parts.degraded, self.stopping);
         Status {
-            state: match (self.stopping, armed) {
-                (true, _) => State::Stopping,
-                (false, true) => State::Armed,
-                (false, false) => State::Tripped,
-            },
+            state,
+            reasons,
             reset_refusal: refusal.map(|(plan, refusal)| report::refusal_cause(plan, refusal)),
             degraded: self.parts.degraded.clone(),
+            operators: None,
+            shelved: Vec::new(),
+            sentinel: None,
             pack: self.plan.name.clone(),
             version: self.plan.version.clone(),
             bundle: self.hash.clone(),
@@ -200,12 +137,7 @@ impl Guard {
             lane_allocations: seal::broken_seals(),
             events: self.log.newest(),
             events_lost: self.totals.iter().map(|totals| totals.events_lost).sum(),
-            lanes: self
-                .lanes()
-                .map(|(plan, lane, snapshot, _)| {
-                    report::lane_status(plan, &lane.placement, snapshot, &links(lane, snapshot))
-                })
-                .collect(),
+            lanes,
         }
     }
 
@@ -230,6 +162,7 @@ impl Guard {
                         rule: rule.id.clone(),
                         deadline_ns: rule.deadline.map(drivers_frame::DurNs::as_ns),
                         on_delay_ns: rule.on_delay.as_ns(),
+                        bound_ns: None,
                         missed: *missed,
                         distribution: report::distribution(recorder),
                     });
