@@ -11,8 +11,9 @@
 
 use appliance_lane::Lane;
 use appliance_lane::queue::frame_queue;
+use appliance_output::{Confirmed, FaultCause, OutputEvent};
 use appliance_sandbox::{Engine, NativeCode, RuleModule};
-use drivers_frame::{Cause, DeviceId, FrameSink, MonoNs, Quality, Sample, TagId};
+use drivers_frame::{Cause, DeviceId, DurNs, FrameSink, MonoNs, Quality, Sample, TagId};
 use hil_tests::packs;
 use rt_config::seal::{SealingAllocator, broken_seals, seal, unseal};
 use rules_bundle::Bundle;
@@ -94,12 +95,28 @@ fn i11_a_sealed_lane_does_not_allocate() {
             trips += lane.events().len() as u64;
             lane.clear_events();
             for output in 0..outputs {
-                lane.stop_confirmed(output, at);
+                let round_trip = DurNs::ZERO;
+                let value = Confirmed::Safe;
+                lane.output_event(
+                    output,
+                    OutputEvent::Confirmed {
+                        value,
+                        at,
+                        round_trip,
+                    },
+                );
             }
             match step % 1_000 {
                 10 => lane.trip(at),
-                20 => lane.output_failed(0, at),
-                _ => resets += u64::from(lane.reset(at).is_ok()),
+                20 => {
+                    let cause = FaultCause::NotConfirmed;
+                    lane.output_event(0, OutputEvent::Failed { at, cause });
+                }
+                _ if step % 200 == 150 => {
+                    resets += u64::from(lane.release_reset(step / 200, at).is_ok())
+                }
+                _ if step % 200 == 40 => drop(lane.press_reset(step / 200, at)),
+                _ => {}
             }
         }
         unseal();

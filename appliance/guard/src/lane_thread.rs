@@ -177,12 +177,21 @@ impl Runner {
         any
     }
 
+    /// The main thread has seen the press and its release; the lane sees both at once.
+    fn reset(&mut self) -> Result<(), ResetRefusal> {
+        let at = now();
+        let held = appliance_lane::reset::HOLD_MIN.as_ns();
+        let pressed = MonoNs::from_ns(at.as_ns().saturating_sub(held));
+        self.lane.press_reset(at.as_ns(), pressed)?;
+        self.lane.release_reset(at.as_ns(), at)
+    }
+
     fn obey(&mut self) -> bool {
         let mut any = false;
         while let Ok(command) = self.commands.pop() {
             any = true;
             let message = match command {
-                Command::Reset => Message::Reset(self.lane.reset(now())),
+                Command::Reset => Message::Reset(self.reset()),
                 Command::Trip => {
                     self.lane.trip(now());
                     Message::Tripped

@@ -4,9 +4,9 @@ use appliance_control::{
     ChannelStatus, DeviceStatus, Distribution, EventBody, GroupStatus, LaneStatus, OutputProof,
     OutputStatus, RuleStatus, TagStatus, VotingStatus,
 };
-use appliance_lane::{EventKind, LatchCause, ResetRefusal};
+use appliance_lane::{EventKind, Hold, LatchCause, Point, ResetRefusal};
 use appliance_output::Permit;
-use drivers_frame::{DeviceId, TagId};
+use drivers_frame::{Cause, DeviceId, TagId};
 use rules_bundle::LanePlan;
 
 use crate::acquire::LinkStats;
@@ -38,9 +38,9 @@ pub(crate) fn device_name(plan: &LanePlan, device: DeviceId) -> String {
     name.unwrap_or_else(|| format!("device {}", device.0))
 }
 
-/// A lane's event in names.
-pub(crate) fn event_body(plan: &LanePlan, kind: &EventKind) -> EventBody {
-    match *kind {
+/// A lane's event in names; `None` for what the main thread records itself, with who did it and why.
+pub(crate) fn event_body(plan: &LanePlan, kind: &EventKind) -> Option<EventBody> {
+    Some(match *kind {
         EventKind::Rule {
             rule,
             from,
@@ -90,6 +90,127 @@ pub(crate) fn event_body(plan: &LanePlan, kind: &EventKind) -> EventBody {
             cause: refusal_cause(plan, refusal),
             by: None,
         },
+        EventKind::ResetPressed { button: true } => EventBody::ResetPressed { by: None },
+        EventKind::ResetPressed { button: false }
+        | EventKind::BypassBegun { .. }
+        | EventKind::Lifted(_) => return None,
+        EventKind::BypassEnded { point, expired } => {
+            if !expired {
+                return None;
+            }
+            EventBody::BypassEnded {
+                point: point_name(plan, point),
+                by: None,
+            }
+        }
+        EventKind::Channel {
+            voting,
+            channel,
+            cause,
+        } => EventBody::Channel {
+            voting: voting_name(plan, voting),
+            tag: channel_name(plan, voting, channel),
+            health: if cause == Cause::None { "good" } else { "bad" }.to_owned(),
+            cause: (cause != Cause::None).then(|| cause.as_str().to_owned()),
+            decides: None,
+        },
+        EventKind::Deviation {
+            voting,
+            channel,
+            on,
+        } => EventBody::Deviation {
+            voting: voting_name(plan, voting),
+            tag: channel_name(plan, voting, channel),
+            on,
+        },
+        EventKind::Passivated { tag, cause } => input(plan, tag, true, Some(cause), false),
+        EventKind::AwaitsAcknowledgement { tag } => input(plan, tag, true, None, true),
+        EventKind::Reintegrated { tag } => input(plan, tag, false, None, false),
+        EventKind::Multiplier { rule, on } => EventBody::Multiplier {
+            rule: rule_name(plan, rule),
+            on,
+        },
+        EventKind::Inhibit { rule, on } => EventBody::Inhibit {
+            rule: rule_name(plan, rule),
+            on,
+        },
+        EventKind::EdmFault { output } => EventBody::EdmFault {
+            output: output_name(plan, output),
+        },
+        EventKind::Escalated { output, to } => EventBody::OutputFault {
+            output: output_name(plan, output),
+            cause: format!(
+                "its stop was not proved in time; {} is stopped instead",
+                output_name(plan, to)
+            ),
+        },
+        EventKind::Overwritten { output } => EventBody::Overwritten {
+            output: output_name(plan, output),
+        },
+        EventKind::DeviceWatchdog { output, armed } => EventBody::DeviceWatchdog {
+            output: output_name(plan, output),
+            armed,
+        },
+        EventKind::Held(hold) => EventBody::SelfCheck {
+            check: match hold {
+                Hold::HostTooSlow => "host",
+                Hold::CrashLoop => "crash_loop",
+                Hold::Watchdog => "watchdog",
+                Hold::Memory => "memory",
+            }
+            .to_owned(),
+            stopped: true,
+            detail: format!("{}: every output of the lane is stopped", hold.as_str()),
+        },
+    })
+}
+
+fn input(
+    plan: &LanePlan,
+    TagId(tag): TagId,
+    passivated: bool,
+    cause: Option<Cause>,
+    needs_acknowledgement: bool,
+) -> EventBody {
+    EventBody::Input {
+        tag: tag_name(plan, tag),
+        passivated,
+        cause: cause.map(|cause| cause.as_str().to_owned()),
+        needs_acknowledgement,
+    }
+}
+
+fn tag_name(plan: &LanePlan, tag: u16) -> String {
+    plan.tags
+        .get(usize::from(tag))
+        .map_or_else(|| format!("tag {tag}"), |tag| tag.name.clone())
+}
+
+fn voting_name(plan: &LanePlan, voting: u16) -> String {
+    plan.votings
+        .get(usize::from(voting))
+        .map_or_else(|| format!("voting {voting}"), |voting| voting.name.clone())
+}
+
+fn channel_name(plan: &LanePlan, voting: u16, channel: u8) -> String {
+    plan.votings
+        .get(usize::from(voting))
+        .and_then(|voting| voting.channels.get(usize::from(channel)))
+        .map_or_else(
+            || format!("channel {channel}"),
+            |TagId(tag)| tag_name(plan, *tag),
+        )
+}
+
+/// The name of a point that can be bypassed: `VOTING/TAG`, or a rule's id.
+pub(crate) fn point_name(plan: &LanePlan, point: Point) -> String {
+    match point {
+        Point::Channel { voting, channel } => format!(
+            "{}/{}",
+            voting_name(plan, voting),
+            channel_name(plan, voting, channel)
+        ),
+        Point::Rule(rule) => rule_name(plan, rule),
     }
 }
 
@@ -110,6 +231,24 @@ pub(crate) fn refusal_cause(plan: &LanePlan, refusal: ResetRefusal) -> String {
             "output {} has not confirmed its safe value",
             output_name(plan, output)
         ),
+        ResetRefusal::FeedbackNotSafe { output } => format!(
+            "the feedback of output {} does not show its safe position",
+            output_name(plan, output)
+        ),
+        ResetRefusal::DeviceWatchdogNotArmed { output } => format!(
+            "the device watchdog of output {} is not armed",
+            output_name(plan, output)
+        ),
+        ResetRefusal::BadChannel { voting, channel } => format!(
+            "channel {} of voting {} is bad",
+            channel_name(plan, voting, channel),
+            voting_name(plan, voting)
+        ),
+        ResetRefusal::Held(hold) => hold.as_str().to_owned(),
+        ResetRefusal::NotPressed => "the reset was not pressed".to_owned(),
+        ResetRefusal::WrongHand => "somebody else holds the reset".to_owned(),
+        ResetRefusal::TooShort => "the reset was released too soon".to_owned(),
+        ResetRefusal::TooLong => "the reset was held for too long".to_owned(),
         ResetRefusal::EngineFault => "the rule engine failed".to_owned(),
         ResetRefusal::ShuttingDown => "the guard is shutting down".to_owned(),
         ResetRefusal::NothingLatched => "nothing is latched".to_owned(),
@@ -125,6 +264,26 @@ pub(crate) fn refusal_help(refusal: ResetRefusal) -> &'static str {
         ResetRefusal::OutputNotConfirmed { .. } => {
             "check that the output's device is on and reachable; the guard goes on trying"
         }
+        ResetRefusal::FeedbackNotSafe { .. } => {
+            "check the actuator (a welded contactor?) and the wiring of its feedback"
+        }
+        ResetRefusal::DeviceWatchdogNotArmed { .. } => {
+            "check that the device has the watchdog that the pack names and allows it to be set"
+        }
+        ResetRefusal::BadChannel { .. } => {
+            "repair the channel, acknowledge it if the pack asks for that, or bypass it (`tripline bypass`)"
+        }
+        ResetRefusal::Held(Hold::HostTooSlow) => {
+            "free or isolate the lane's core, or state a slower host in the pack (`assume`), and restart the guard"
+        }
+        ResetRefusal::Held(Hold::CrashLoop) => "find out why the guard ended, then lift the hold",
+        ResetRefusal::Held(Hold::Watchdog | Hold::Memory) => {
+            "restart the guard; if it comes again, check the host and report it"
+        }
+        ResetRefusal::NotPressed
+        | ResetRefusal::WrongHand
+        | ResetRefusal::TooShort
+        | ResetRefusal::TooLong => "press, hold for a moment, and release again",
         ResetRefusal::EngineFault => {
             "restart the guard; if it comes again, check the host's memory and report it"
         }

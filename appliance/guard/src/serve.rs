@@ -227,7 +227,9 @@ impl Guard {
                     recorder.record(latency);
                     *misses = misses.saturating_add(u64::from(missed));
                 }
-                note(&mut self.log, plan, at, report::event_body(plan, &kind));
+                if let Some(body) = report::event_body(plan, &kind) {
+                    note(&mut self.log, plan, at, body);
+                }
             }
             Message::Link { at, device, change } => {
                 if let Some((up, cause)) = change.words() {

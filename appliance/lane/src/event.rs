@@ -3,6 +3,7 @@
 use drivers_frame::{Cause, DurNs, MonoNs, Quality, TagId};
 
 use crate::RuleState;
+use crate::bypass::Point;
 
 /// Why a rule is in its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,10 @@ pub enum RuleCause {
     Fuel,
     /// The two evaluations of the rule differ (H-42).
     Comparison,
+    /// A person withheld it for a limited time.
+    Bypassed,
+    /// Its condition is true, and its startup inhibit is on.
+    Inhibited,
 }
 
 impl RuleCause {
@@ -31,6 +36,8 @@ impl RuleCause {
             Self::Trap => "rule trapped",
             Self::Fuel => "rule out of fuel",
             Self::Comparison => "comparison fault",
+            Self::Bypassed => "bypassed",
+            Self::Inhibited => "inhibited",
         }
     }
 
@@ -60,6 +67,68 @@ pub enum LatchCause {
     EngineFault,
     /// The guard is shutting down.
     Shutdown,
+    /// The feedback does not follow the output: contactor welded, drive dead, wire broken (EDM fault, H-59).
+    Feedback {
+        /// Index of the output.
+        output: u16,
+    },
+    /// Another output did not prove its stop.
+    Escalated {
+        /// Index of that output.
+        from: u16,
+    },
+    /// Another master wrote to the output while the machine was permitted to run (H-60).
+    Overwritten {
+        /// Index of the output.
+        output: u16,
+    },
+    /// The device's own watchdog is not armed (H-64).
+    DeviceWatchdog {
+        /// Index of the output.
+        output: u16,
+    },
+    /// Something holds the whole lane.
+    Held(Hold),
+}
+
+/// What holds a whole lane stopped until it is lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Hold {
+    /// The host is slower than the reaction times were computed with.
+    HostTooSlow = 1,
+    /// The guard ended without order too often in a short time (H-83).
+    CrashLoop = 2,
+    /// The guard's own watchdog found the lane hanging, running away or skipping stages (H-31, H-32).
+    Watchdog = 4,
+    /// A checksum over configuration or latch memory does not fit (H-33).
+    Memory = 8,
+}
+
+impl Hold {
+    /// Every hold.
+    pub const ALL: [Self; 4] = [
+        Self::HostTooSlow,
+        Self::CrashLoop,
+        Self::Watchdog,
+        Self::Memory,
+    ];
+
+    /// Its bit.
+    #[expect(clippy::as_conversions, reason = "a discriminant of one bit")]
+    pub const fn bit(self) -> u8 {
+        self as u8
+    }
+
+    /// The words used on the control socket and in alerts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HostTooSlow => "host slower than assumed",
+            Self::CrashLoop => "crash loop",
+            Self::Watchdog => "guard watchdog",
+            Self::Memory => "memory checksum",
+        }
+    }
 }
 
 impl LatchCause {
@@ -72,6 +141,11 @@ impl LatchCause {
             Self::Operator => "stop requested",
             Self::EngineFault => "rule engine fault",
             Self::Shutdown => "shutdown",
+            Self::Feedback { .. } => "EDM fault: the feedback does not follow",
+            Self::Escalated { .. } => "another output did not prove its stop",
+            Self::Overwritten { .. } => "another master wrote to the output",
+            Self::DeviceWatchdog { .. } => "device watchdog not armed",
+            Self::Held(hold) => hold.as_str(),
         }
     }
 }
@@ -89,6 +163,33 @@ pub enum ResetRefusal {
         /// Index of the output.
         output: u16,
     },
+    /// This output's feedback does not show its safe position.
+    FeedbackNotSafe {
+        /// Index of the output.
+        output: u16,
+    },
+    /// The watchdog of this output's device is not armed.
+    DeviceWatchdogNotArmed {
+        /// Index of the output.
+        output: u16,
+    },
+    /// A channel of a voting is bad, whatever the vote says.
+    BadChannel {
+        /// Index of the voting.
+        voting: u16,
+        /// Position of the channel.
+        channel: u8,
+    },
+    /// Something holds the lane.
+    Held(Hold),
+    /// The reset was not pressed, or a cause came between press and release.
+    NotPressed,
+    /// Another hand holds the reset, or the nonce is not the one of the press.
+    WrongHand,
+    /// Released too soon.
+    TooShort,
+    /// Held too long.
+    TooLong,
     /// The rule module failed; only a restart of the guard helps.
     EngineFault,
     /// The guard is shutting down.
@@ -142,6 +243,102 @@ pub enum EventKind {
     },
     /// A reset was refused.
     ResetRefused(ResetRefusal),
+    /// The reset is held; its release will act.
+    ResetPressed {
+        /// By the reset-button tag.
+        button: bool,
+    },
+    /// A bypass began.
+    BypassBegun {
+        /// What is bypassed.
+        point: Point,
+        /// When it ends by itself.
+        until: MonoNs,
+    },
+    /// A bypass ended.
+    BypassEnded {
+        /// What was bypassed.
+        point: Point,
+        /// By itself, because its time was over.
+        expired: bool,
+    },
+    /// A channel of a voting became bad beside the others, or good again.
+    Channel {
+        /// Index of the voting.
+        voting: u16,
+        /// Position of the channel.
+        channel: u8,
+        /// Why it is bad; [`Cause::None`] when it is good again.
+        cause: Cause,
+    },
+    /// A channel began or ceased to deviate from the others by more than its alert limit (H-3).
+    Deviation {
+        /// Index of the voting.
+        voting: u16,
+        /// Position of the channel.
+        channel: u8,
+        /// It does now.
+        on: bool,
+    },
+    /// A channel became bad or stale, and must come back by the pack's choice.
+    Passivated {
+        /// The tag.
+        tag: TagId,
+        /// Why.
+        cause: Cause,
+    },
+    /// A channel came back.
+    Reintegrated {
+        /// The tag.
+        tag: TagId,
+    },
+    /// A channel is good again and only waits for an acknowledgement.
+    AwaitsAcknowledgement {
+        /// The tag.
+        tag: TagId,
+    },
+    /// A rule's setpoint multiplier went on or off.
+    Multiplier {
+        /// Index of the rule.
+        rule: u16,
+        /// On.
+        on: bool,
+    },
+    /// A rule's startup inhibit went on or off.
+    Inhibit {
+        /// Index of the rule.
+        rule: u16,
+        /// On.
+        on: bool,
+    },
+    /// The feedback of an output does not follow it (H-59).
+    EdmFault {
+        /// Index of the output.
+        output: u16,
+    },
+    /// A stop was not proved in time; the next output is tripped.
+    Escalated {
+        /// The output that did not prove its stop.
+        output: u16,
+        /// The output that is tripped instead.
+        to: u16,
+    },
+    /// Another master wrote to an output (H-60).
+    Overwritten {
+        /// Index of the output.
+        output: u16,
+    },
+    /// The watchdog of an output's device was armed, or lapsed (H-64).
+    DeviceWatchdog {
+        /// Index of the output.
+        output: u16,
+        /// Armed now.
+        armed: bool,
+    },
+    /// The lane is held.
+    Held(Hold),
+    /// A hold was lifted.
+    Lifted(Hold),
 }
 
 /// An event of a lane.

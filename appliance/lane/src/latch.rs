@@ -1,10 +1,11 @@
-//! Latches: a trip stays, its first cause is kept, and one code path alone releases it (H-53).
+//! Latches of trip groups: a trip stays, its first cause is kept, and one code path alone releases it (H-53).
 
 use drivers_frame::MonoNs;
 
 use crate::LatchCause;
+use crate::complement::Complement;
 
-/// What holds an output stopped.
+/// What holds a trip group stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latch {
     /// The first cause since the last reset.
@@ -15,16 +16,16 @@ pub struct Latch {
     pub origin: MonoNs,
 }
 
-/// An output as the lane sees it.
-pub(crate) struct Output {
-    pub(crate) latch: Option<Latch>,
-    /// Rule whose stop is being confirmed.
-    pub(crate) stopping: Option<u16>,
-    /// The safe value was confirmed and nothing went wrong since: a reset may release it.
-    pub(crate) proved_safe: bool,
+const OPEN: Complement = Complement::new(0x0F);
+const CLOSED: Complement = Complement::new(0xA5);
+
+/// A trip group: outputs that are latched and released together.
+pub(crate) struct Group {
+    latch: Option<Latch>,
+    closed: Complement,
 }
 
-impl Output {
+impl Group {
     /// Boot is tripped.
     pub(crate) fn boot(start: MonoNs) -> Self {
         Self {
@@ -33,13 +34,13 @@ impl Output {
                 at: start,
                 origin: start,
             }),
-            stopping: None,
-            proved_safe: false,
+            closed: CLOSED,
         }
     }
 
     /// Latches it. `true` when it was not latched before: the first cause wins, later ones are not recorded here.
     pub(crate) fn latch(&mut self, first_out: LatchCause, at: MonoNs, origin: MonoNs) -> bool {
+        self.closed = CLOSED;
         if self.latch.is_some() {
             return false;
         }
@@ -48,8 +49,28 @@ impl Output {
             at,
             origin,
         });
-        self.proved_safe = false;
         true
+    }
+
+    /// Opens it. `true` when it was latched.
+    pub(crate) fn release(&mut self) -> bool {
+        self.closed = OPEN;
+        self.latch.take().is_some()
+    }
+
+    /// What holds it.
+    pub(crate) fn get(&self) -> Option<Latch> {
+        self.latch
+    }
+
+    /// Whether it is latched. Damaged memory counts as latched.
+    pub(crate) fn is_latched(&self) -> bool {
+        self.latch.is_some() || self.closed != OPEN
+    }
+
+    /// Whether both stores agree (H-33).
+    pub(crate) fn is_intact(&self) -> bool {
+        self.closed == if self.latch.is_some() { CLOSED } else { OPEN }
     }
 }
 
@@ -59,20 +80,38 @@ mod tests {
 
     #[test]
     fn the_first_cause_is_kept() {
-        let mut output = Output::boot(MonoNs::ZERO);
-        assert!(!output.latch(LatchCause::Operator, MonoNs::from_ns(1), MonoNs::from_ns(1)));
+        let mut group = Group::boot(MonoNs::ZERO);
+        assert!(!group.latch(LatchCause::Operator, MonoNs::from_ns(1), MonoNs::from_ns(1)));
         assert_eq!(
-            output.latch.unwrap().first_out,
+            group.get().unwrap().first_out,
             LatchCause::Boot,
             "I9: boot is tripped"
         );
-        output.latch = None;
-        assert!(output.latch(LatchCause::Operator, MonoNs::from_ns(2), MonoNs::from_ns(2)));
-        assert!(!output.latch(
+        assert!(group.release());
+        assert!(!group.is_latched());
+        assert!(!group.release());
+        assert!(group.latch(LatchCause::Operator, MonoNs::from_ns(2), MonoNs::from_ns(2)));
+        assert!(!group.latch(
             LatchCause::OutputFault,
             MonoNs::from_ns(3),
             MonoNs::from_ns(3)
         ));
-        assert_eq!(output.latch.unwrap().first_out, LatchCause::Operator);
+        assert_eq!(group.get().unwrap().first_out, LatchCause::Operator);
+    }
+
+    #[test]
+    fn h33_a_latch_whose_memory_is_damaged_is_latched_and_seen() {
+        for bit in 0..8 {
+            let mut group = Group::boot(MonoNs::ZERO);
+            group.release();
+            assert!(group.is_intact());
+            group.closed.damage(1 << bit, 0);
+            assert!(group.is_latched());
+            assert!(!group.is_intact());
+            let mut group = Group::boot(MonoNs::ZERO);
+            group.latch = None;
+            assert!(group.is_latched(), "a cause that was wiped out");
+            assert!(!group.is_intact());
+        }
     }
 }

@@ -19,18 +19,31 @@
     )
 )]
 
+pub mod bypass;
+mod checksum;
+mod complement;
+mod enable;
 mod event;
 mod freshness;
+mod health;
 mod lane;
 mod latch;
+mod proof;
 pub mod queue;
+pub mod reset;
 mod rule;
+mod signature;
 mod slots;
 mod tags;
+pub mod vote;
+mod voting;
 mod window;
 
-pub use event::{Event, EventKind, LatchCause, ResetRefusal, RuleCause};
-pub use lane::{Counters, Lane, LaneError, RuleEngine};
+pub use bypass::{BypassRefusal, Point};
+pub use complement::Complement;
+pub use event::{Event, EventKind, Hold, LatchCause, ResetRefusal, RuleCause};
+pub use lane::{ChannelView, Checkpoint, Counters, Lane, LaneError, ProofView, RuleEngine};
 pub use latch::Latch;
 pub use rule::RuleState;
+pub use signature::EXPECTED_SIGNATURE;
 pub use tags::TagView;

@@ -1,35 +1,39 @@
-//! A rule's state machine: on-delay, activity, and what a bad input does.
+//! A rule's state machine: on-delay, debounce, activity, off-delay, and what a bad input does.
 //!
 //! ```text
 //!              bad, an input still missing
 //!               ┌──┐
-//!   start ──▶ Waiting ──false──▶ Normal ◀──false── Active
-//!               │                 │  ▲              ▲  ▲
-//!               │true           true │false         │  │
-//!               │                 ▼  │              │  │
-//!               └────true──▶   Pending ──delay over─┘  │
-//!               └────bad───────────┴──────bad──────────┘
+//!   start ──▶ Waiting ──false──▶ Normal ◀──false for the off-delay── Active
+//!               │                 │  ▲                                ▲  ▲
+//!               │true           true │false (debounce: no true left)  │  │
+//!               │                 ▼  │                                │  │
+//!               └────true──▶   Pending ──on-delay over, m of n true───┘  │
+//!               └────bad───────────┴──────bad────────────────────────────┘
 //! ```
 //!
-//! A bad input is not delayed by `for`: its own delay is the tag's `stale_after`, and it votes to trip.
+//! A bad input is not delayed by `for`: its own delay is the tag's `stale_after`, and it votes to trip. A rule that is
+//! bypassed or inhibited is Normal, with that as its cause.
 
 use drivers_frame::{DurNs, MonoNs};
+use rules_bundle::Debounce;
 use rules_expr::ir::Tri;
 
 use crate::RuleCause;
+use crate::complement::Complement;
 
 /// State of a rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 pub enum RuleState {
     /// Not decided yet since start: an input has never arrived. Blocks a reset.
     #[default]
-    Waiting,
+    Waiting = 0,
     /// The condition is false.
-    Normal,
+    Normal = 1,
     /// The condition is true, and has been for less than its on-delay.
-    Pending,
+    Pending = 2,
     /// The condition has been true for its on-delay, or an input is bad. An alert tells, a danger stops.
-    Active,
+    Active = 3,
 }
 
 impl RuleState {
@@ -42,24 +46,46 @@ impl RuleState {
             Self::Active => "active",
         }
     }
+
+    #[expect(clippy::as_conversions, reason = "a discriminant of at most 3")]
+    const fn stored(self) -> Complement {
+        Complement::new(self as u8)
+    }
 }
 
 /// What one evaluation said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The condition.
+    /// The condition, or the vote of its channels.
     Decided(Tri),
+    /// Withheld: bypassed or inhibited.
+    Suppressed(RuleCause),
     /// The rule module failed.
     Fault(RuleCause),
 }
 
+/// The times of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timing {
+    pub(crate) on_delay: DurNs,
+    pub(crate) off_delay: DurNs,
+    pub(crate) debounce: Option<Debounce>,
+}
+
 /// A rule at run time.
 pub(crate) struct Rule {
-    pub(crate) on_delay: DurNs,
     pub(crate) state: RuleState,
+    /// The state once more, with its complement.
+    stored: Complement,
     pub(crate) cause: RuleCause,
     /// When the sample arrived that began the present state; the reaction time counts from here.
     pub(crate) since: MonoNs,
+    /// Since when an active condition is over, while its off-delay runs.
+    clearing: Option<MonoNs>,
+    /// Debounce: the last evaluations, newest in the lowest bit.
+    history: u32,
+    /// Channels whose condition was true when last evaluated, one bit each: their dead band holds.
+    pub(crate) tripped: u8,
     /// Outputs whose stop this rule began and that have not confirmed it.
     pub(crate) unconfirmed: u16,
     /// Longest time from sample to confirmed stop.
@@ -79,12 +105,15 @@ pub(crate) struct Change {
 }
 
 impl Rule {
-    pub(crate) fn new(on_delay: DurNs) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            on_delay,
             state: RuleState::Waiting,
+            stored: RuleState::Waiting.stored(),
             cause: RuleCause::Clear,
             since: MonoNs::ZERO,
+            clearing: None,
+            history: 0,
+            tripped: 0,
             unconfirmed: 0,
             latency_max: DurNs::ZERO,
             stops: 0,
@@ -92,9 +121,16 @@ impl Rule {
         }
     }
 
-    /// Whether the dead band holds: only a condition that fired must fall below it to clear.
-    pub(crate) fn hold(&self) -> bool {
-        self.state == RuleState::Active && self.cause == RuleCause::Condition
+    /// Whether the state is what was stored (H-33).
+    pub(crate) fn is_intact(&self) -> bool {
+        self.stored == self.state.stored()
+    }
+
+    /// Whether the dead band of a channel holds: only a condition that fired must fall below it to clear.
+    pub(crate) fn hold(&self, channel: u32) -> bool {
+        self.state == RuleState::Active
+            && self.cause == RuleCause::Condition
+            && self.tripped.checked_shr(channel).unwrap_or(0) & 1 == 1
     }
 
     /// Takes an evaluation. `origin` is when the sample arrived that caused it; `missing` tells that an input has never
@@ -102,6 +138,7 @@ impl Rule {
     pub(crate) fn decide(
         &mut self,
         outcome: Outcome,
+        timing: &Timing,
         origin: MonoNs,
         now: MonoNs,
         missing: bool,
@@ -109,54 +146,104 @@ impl Rule {
         match outcome {
             Outcome::Fault(cause) => self.enter(RuleState::Active, cause, origin),
             // A fault of the module stays: only a restart removes its cause.
-            Outcome::Decided(_) if self.cause.is_engine_fault() => None,
-            Outcome::Decided(Tri::False) => self.enter(RuleState::Normal, RuleCause::Clear, origin),
+            Outcome::Decided(_) | Outcome::Suppressed(_) if self.cause.is_engine_fault() => None,
+            Outcome::Suppressed(cause) => {
+                self.history = 0;
+                self.enter(RuleState::Normal, cause, origin)
+            }
             Outcome::Decided(Tri::Bad) if self.state == RuleState::Waiting && missing => None,
             Outcome::Decided(Tri::Bad) => {
                 self.enter(RuleState::Active, RuleCause::BadInput, origin)
             }
-            Outcome::Decided(Tri::True) => match self.state {
-                RuleState::Active if self.cause == RuleCause::Condition => None,
-                RuleState::Pending => self.elapse(now),
-                _ if self.on_delay == DurNs::ZERO => {
-                    self.enter(RuleState::Active, RuleCause::Condition, origin)
-                }
-                // An active bad input that turns into a true condition stays active: it never passes through a state
-                // in which it does not stop.
-                RuleState::Active => self.enter(RuleState::Active, RuleCause::Condition, origin),
-                RuleState::Waiting | RuleState::Normal => {
-                    let change = self.enter(RuleState::Pending, RuleCause::Condition, origin);
-                    self.elapse(now).map_or(change, |elapsed| {
-                        Some(Change {
-                            from: change.map_or(elapsed.from, |change| change.from),
-                            ..elapsed
-                        })
-                    })
-                }
-            },
+            Outcome::Decided(Tri::False) => self.decide_false(timing, origin, now),
+            Outcome::Decided(Tri::True) => self.decide_true(timing, origin, now),
         }
     }
 
-    /// A pending rule whose delay is over becomes active. The reaction time still counts from the first true sample.
-    pub(crate) fn elapse(&mut self, now: MonoNs) -> Option<Change> {
-        if self.state != RuleState::Pending || now < self.due() {
+    fn decide_false(&mut self, timing: &Timing, origin: MonoNs, now: MonoNs) -> Option<Change> {
+        self.remember(timing, false);
+        match self.state {
+            RuleState::Active if timing.off_delay > DurNs::ZERO => {
+                self.clearing.get_or_insert(origin);
+                self.elapse(timing, now)
+            }
+            RuleState::Pending if self.history != 0 => None,
+            _ => self.enter(RuleState::Normal, RuleCause::Clear, origin),
+        }
+    }
+
+    fn decide_true(&mut self, timing: &Timing, origin: MonoNs, now: MonoNs) -> Option<Change> {
+        self.clearing = None;
+        self.remember(timing, true);
+        match self.state {
+            RuleState::Active if self.cause == RuleCause::Condition => None,
+            // An active bad input that turns into a true condition stays active: it never passes through a state in
+            // which it does not stop.
+            RuleState::Active => self.enter(RuleState::Active, RuleCause::Condition, origin),
+            RuleState::Pending => self.elapse(timing, now),
+            RuleState::Waiting | RuleState::Normal => {
+                let from = self.state;
+                let change = self.enter(RuleState::Pending, RuleCause::Condition, origin);
+                self.elapse(timing, now)
+                    .map_or(change, |elapsed| Some(Change { from, ..elapsed }))
+            }
+        }
+    }
+
+    fn remember(&mut self, timing: &Timing, condition: bool) {
+        if let Some(debounce) = timing.debounce {
+            let kept = u32::MAX
+                .checked_shr(32_u32.saturating_sub(u32::from(debounce.of)))
+                .unwrap_or(0);
+            self.history = ((self.history << 1) | u32::from(condition)) & kept;
+        }
+    }
+
+    /// A delay that is over changes the state. The reaction time still counts from the first true sample.
+    pub(crate) fn elapse(&mut self, timing: &Timing, now: MonoNs) -> Option<Change> {
+        if now < self.due(timing) {
             return None;
         }
-        let since = self.since;
-        self.enter(RuleState::Active, RuleCause::Condition, since)
+        match self.state {
+            RuleState::Pending => {
+                let since = self.since;
+                self.enter(RuleState::Active, RuleCause::Condition, since)
+            }
+            RuleState::Active => self.enter(RuleState::Normal, RuleCause::Clear, now),
+            RuleState::Waiting | RuleState::Normal => None,
+        }
     }
 
-    /// When a pending rule becomes active.
-    pub(crate) fn due(&self) -> MonoNs {
-        self.since.after(self.on_delay)
+    /// When a delay of the present state is over; never when none runs.
+    pub(crate) fn due(&self, timing: &Timing) -> MonoNs {
+        match (self.state, self.clearing) {
+            (RuleState::Pending, _) => match timing.debounce {
+                Some(debounce) if self.history.count_ones() < u32::from(debounce.need) => {
+                    // Too few yet: the cap decides, if the newest one is true.
+                    if self.history & 1 == 1 {
+                        self.since.after(timing.on_delay.max(debounce.within))
+                    } else {
+                        MonoNs::NEVER
+                    }
+                }
+                _ => self.since.after(timing.on_delay),
+            },
+            (RuleState::Active, Some(since)) => since.after(timing.off_delay),
+            _ => MonoNs::NEVER,
+        }
     }
 
     fn enter(&mut self, to: RuleState, cause: RuleCause, origin: MonoNs) -> Option<Change> {
+        self.clearing = None;
+        if to != RuleState::Pending {
+            self.history = 0;
+        }
         if self.state == to && self.cause == cause {
             return None;
         }
         let from = self.state;
         self.state = to;
+        self.stored = to.stored();
         self.cause = cause;
         self.since = origin;
         Some(Change { from, to, cause })
@@ -171,8 +258,47 @@ mod tests {
         MonoNs::from_ns(ms * 1_000_000)
     }
 
-    fn rule(on_delay_ms: u64) -> Rule {
-        Rule::new(DurNs::from_ms(on_delay_ms))
+    /// A rule with its times.
+    struct Timed {
+        rule: Rule,
+        timing: Timing,
+    }
+
+    impl std::ops::Deref for Timed {
+        type Target = Rule;
+
+        fn deref(&self) -> &Rule {
+            &self.rule
+        }
+    }
+
+    impl Timed {
+        fn take(
+            &mut self,
+            outcome: Outcome,
+            origin: MonoNs,
+            now: MonoNs,
+            missing: bool,
+        ) -> Option<Change> {
+            self.rule.tripped = u8::from(outcome == TRUE);
+            self.rule
+                .decide(outcome, &self.timing, origin, now, missing)
+        }
+
+        fn late(&mut self, now: MonoNs) -> Option<Change> {
+            self.rule.elapse(&self.timing, now)
+        }
+    }
+
+    fn rule(on_delay_ms: u64) -> Timed {
+        Timed {
+            rule: Rule::new(),
+            timing: Timing {
+                on_delay: DurNs::from_ms(on_delay_ms),
+                off_delay: DurNs::ZERO,
+                debounce: None,
+            },
+        }
     }
 
     const TRUE: Outcome = Outcome::Decided(Tri::True);
@@ -182,18 +308,18 @@ mod tests {
     #[test]
     fn a_condition_must_last_its_delay() {
         let mut rule = rule(20);
-        rule.decide(FALSE, ms(0), ms(0), false);
+        rule.take(FALSE, ms(0), ms(0), false);
         assert_eq!(
-            rule.decide(TRUE, ms(10), ms(10), false).unwrap().to,
+            rule.take(TRUE, ms(10), ms(10), false).unwrap().to,
             RuleState::Pending
         );
-        assert_eq!(rule.elapse(ms(29)), None);
+        assert_eq!(rule.late(ms(29)), None);
         assert_eq!(
-            rule.decide(FALSE, ms(29), ms(29), false).unwrap().to,
+            rule.take(FALSE, ms(29), ms(29), false).unwrap().to,
             RuleState::Normal
         );
-        rule.decide(TRUE, ms(40), ms(40), false);
-        let change = rule.elapse(ms(60)).unwrap();
+        rule.take(TRUE, ms(40), ms(40), false);
+        let change = rule.late(ms(60)).unwrap();
         assert_eq!(
             (change.from, change.to),
             (RuleState::Pending, RuleState::Active)
@@ -208,8 +334,8 @@ mod tests {
     #[test]
     fn a_tick_that_comes_late_does_not_lengthen_the_delay() {
         let mut rule = rule(20);
-        rule.decide(FALSE, ms(0), ms(0), false);
-        let change = rule.decide(TRUE, ms(10), ms(35), false).unwrap();
+        rule.take(FALSE, ms(0), ms(0), false);
+        let change = rule.take(TRUE, ms(10), ms(35), false).unwrap();
         assert_eq!(
             (change.from, change.to),
             (RuleState::Normal, RuleState::Active)
@@ -219,14 +345,14 @@ mod tests {
     #[test]
     fn a_bad_input_trips_without_the_delay() {
         let mut rule = rule(1_000);
-        rule.decide(FALSE, ms(0), ms(0), false);
-        let change = rule.decide(BAD, ms(10), ms(10), false).unwrap();
+        rule.take(FALSE, ms(0), ms(0), false);
+        let change = rule.take(BAD, ms(10), ms(10), false).unwrap();
         assert_eq!(
             (change.to, change.cause),
             (RuleState::Active, RuleCause::BadInput),
             "I6"
         );
-        let change = rule.decide(TRUE, ms(11), ms(11), false).unwrap();
+        let change = rule.take(TRUE, ms(11), ms(11), false).unwrap();
         assert_eq!(
             (change.to, change.cause),
             (RuleState::Active, RuleCause::Condition)
@@ -236,10 +362,10 @@ mod tests {
     #[test]
     fn before_its_inputs_arrived_a_rule_waits_and_is_not_normal() {
         let mut rule = rule(0);
-        assert_eq!(rule.decide(BAD, ms(1), ms(1), true), None);
+        assert_eq!(rule.take(BAD, ms(1), ms(1), true), None);
         assert_eq!(rule.state, RuleState::Waiting);
         assert_eq!(
-            rule.decide(BAD, ms(2), ms(2), false).unwrap().cause,
+            rule.take(BAD, ms(2), ms(2), false).unwrap().cause,
             RuleCause::BadInput
         );
     }
@@ -247,23 +373,122 @@ mod tests {
     #[test]
     fn the_dead_band_holds_only_for_a_condition_that_fired() {
         let mut rule = rule(10);
-        assert!(!rule.hold());
-        rule.decide(TRUE, ms(0), ms(0), false);
-        assert!(!rule.hold(), "pending");
-        rule.decide(TRUE, ms(20), ms(20), false);
-        assert!(rule.hold());
-        rule.decide(BAD, ms(30), ms(30), false);
-        assert!(!rule.hold());
+        assert!(!rule.hold(0));
+        rule.take(TRUE, ms(0), ms(0), false);
+        assert!(!rule.hold(0), "pending");
+        rule.take(TRUE, ms(20), ms(20), false);
+        assert!(rule.hold(0));
+        rule.take(BAD, ms(30), ms(30), false);
+        assert!(!rule.hold(0));
     }
 
     #[test]
     fn a_fault_of_the_rule_module_never_clears() {
         let mut rule = rule(0);
-        rule.decide(Outcome::Fault(RuleCause::Comparison), ms(0), ms(0), false);
-        assert_eq!(rule.decide(FALSE, ms(1), ms(1), false), None);
+        rule.take(Outcome::Fault(RuleCause::Comparison), ms(0), ms(0), false);
+        assert_eq!(rule.take(FALSE, ms(1), ms(1), false), None);
         assert_eq!(
             (rule.state, rule.cause),
             (RuleState::Active, RuleCause::Comparison)
         );
+    }
+
+    #[test]
+    fn a_condition_must_be_over_for_its_off_delay() {
+        let mut rule = rule(0);
+        rule.timing.off_delay = DurNs::from_ms(100);
+        rule.take(FALSE, ms(0), ms(0), false);
+        rule.take(TRUE, ms(10), ms(10), false);
+        assert_eq!(rule.take(FALSE, ms(20), ms(20), false), None);
+        assert_eq!(rule.rule.due(&rule.timing), ms(120));
+        assert_eq!(rule.take(TRUE, ms(50), ms(50), false), None, "it came back");
+        assert_eq!(rule.late(ms(130)), None);
+        rule.take(FALSE, ms(150), ms(150), false);
+        assert_eq!(rule.late(ms(249)), None);
+        assert_eq!(rule.late(ms(250)).unwrap().to, RuleState::Normal);
+    }
+
+    #[test]
+    fn h04_m_of_n_decides_and_the_cap_decides_at_the_latest() {
+        let debounced = || {
+            let mut rule = rule(0);
+            rule.timing.debounce = Some(Debounce {
+                need: 3,
+                of: 5,
+                within: DurNs::from_ms(100),
+            });
+            rule.take(FALSE, ms(0), ms(0), false);
+            rule
+        };
+        let mut rule = debounced();
+        for (at, outcome, state) in [
+            (10, TRUE, RuleState::Pending),
+            (20, FALSE, RuleState::Pending),
+            (30, TRUE, RuleState::Pending),
+            (40, FALSE, RuleState::Pending),
+            (50, TRUE, RuleState::Active),
+        ] {
+            rule.take(outcome, ms(at), ms(at), false);
+            assert_eq!(rule.state, state, "H-4: at {at} ms");
+        }
+        assert_eq!(
+            rule.since,
+            ms(10),
+            "the reaction time counts from the first"
+        );
+        // A single spike is forgotten after n.
+        let mut rule = debounced();
+        rule.take(TRUE, ms(10), ms(10), false);
+        for at in [20, 30, 40, 50] {
+            rule.take(FALSE, ms(at), ms(at), false);
+            assert_eq!(rule.state, RuleState::Pending);
+        }
+        rule.take(FALSE, ms(60), ms(60), false);
+        assert_eq!(rule.state, RuleState::Normal);
+        // Slow samples: still true at the cap.
+        let mut rule = debounced();
+        rule.take(TRUE, ms(10), ms(10), false);
+        assert_eq!(rule.rule.due(&rule.timing), ms(110));
+        assert_eq!(rule.late(ms(109)), None);
+        assert_eq!(rule.late(ms(110)).unwrap().to, RuleState::Active);
+        // Bad does not wait.
+        let mut rule = debounced();
+        rule.take(BAD, ms(10), ms(10), false);
+        assert_eq!(
+            (rule.state, rule.cause),
+            (RuleState::Active, RuleCause::BadInput)
+        );
+    }
+
+    #[test]
+    fn a_rule_that_is_bypassed_is_normal_and_says_so() {
+        let mut rule = rule(0);
+        rule.take(TRUE, ms(0), ms(0), false);
+        let change = rule.take(
+            Outcome::Suppressed(RuleCause::Bypassed),
+            ms(10),
+            ms(10),
+            false,
+        );
+        assert_eq!(
+            change.map(|change| (change.to, change.cause)),
+            Some((RuleState::Normal, RuleCause::Bypassed))
+        );
+        assert_eq!(
+            rule.take(TRUE, ms(20), ms(20), false).unwrap().to,
+            RuleState::Active
+        );
+    }
+
+    #[test]
+    fn h33_a_damaged_state_is_seen() {
+        let mut rule = rule(0);
+        rule.take(TRUE, ms(0), ms(0), false);
+        assert!(rule.is_intact());
+        rule.rule.state = RuleState::Normal;
+        assert!(!rule.is_intact());
+        rule.rule.state = RuleState::Active;
+        rule.rule.stored.damage(0, 4);
+        assert!(!rule.is_intact());
     }
 }

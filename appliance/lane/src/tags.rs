@@ -43,12 +43,14 @@ impl Tag {
         }
     }
 
-    /// Takes a sample over. `false` when it is older than what is known (H-19: order within a tag is kept) or than a
-    /// loss that this lane knows of (H-25).
-    pub(crate) fn accept(&mut self, sample: &Sample) -> bool {
-        if sample.at < self.view.at || sample.at < self.trusted_from {
-            return false;
-        }
+    /// Whether a sample is newer than what is known (H-19: order within a tag is kept), and than a loss that this lane
+    /// knows of (H-25).
+    pub(crate) fn is_news(&self, sample: &Sample) -> bool {
+        sample.at >= self.view.at && sample.at >= self.trusted_from
+    }
+
+    /// Takes a sample over.
+    pub(crate) fn accept(&mut self, sample: &Sample) {
         self.initial = false;
         self.view = TagView {
             value: sample.value,
@@ -56,7 +58,6 @@ impl Tag {
             cause: sample.cause,
             at: sample.at,
         };
-        true
     }
 
     /// Frames of its device were lost; known at `now`. Only a sample that arrives from now on is fresh.
@@ -130,9 +131,53 @@ pub(crate) fn tags(plan: &LanePlan, start: MonoNs) -> Vec<Tag> {
 
 /// Windows that a tag feeds.
 pub(crate) fn windows_of_tags(plan: &LanePlan) -> Index {
+    of_tags(plan, plan.windows.iter().map(|window| window.tag))
+}
+
+/// Things that hang on one tag each, by their position.
+pub(crate) fn of_tags(plan: &LanePlan, tags: impl Iterator<Item = TagId>) -> Index {
     let pairs: Vec<_> = (0_u16..)
-        .zip(&plan.windows)
-        .map(|(index, window)| (usize::from(window.tag.0), index))
+        .zip(tags)
+        .map(|(index, tag)| (usize::from(tag.0), index))
+        .collect();
+    Index::new(plan.tags.len(), &pairs)
+}
+
+/// Votings that a tag is a channel of.
+pub(crate) fn votings_of_tags(plan: &LanePlan) -> Index {
+    let pairs: Vec<_> = (0_u16..)
+        .zip(&plan.votings)
+        .flat_map(|(index, voting)| {
+            voting
+                .channels
+                .iter()
+                .map(move |tag| (usize::from(tag.0), index))
+        })
+        .collect();
+    Index::new(plan.tags.len(), &pairs)
+}
+
+/// Rules that vote in a voting.
+pub(crate) fn rules_of_votings(plan: &LanePlan) -> Index {
+    let pairs: Vec<_> = (0_u16..)
+        .zip(&plan.rules)
+        .filter_map(|(index, rule)| Some((usize::from(rule.voting?), index)))
+        .collect();
+    Index::new(plan.votings.len(), &pairs)
+}
+
+/// Rules for which every sample of a tag counts.
+pub(crate) fn sampled_of_tags(plan: &LanePlan) -> Index {
+    let tags_of_rule = tags_of_rules(plan);
+    let pairs: Vec<_> = (0_u16..)
+        .zip(&plan.rules)
+        .filter(|(_, rule)| rule.debounce.is_some())
+        .flat_map(|(index, _)| {
+            let tags = tags_of_rule.of(usize::from(index));
+            tags.iter()
+                .map(move |tag| (usize::from(*tag), index))
+                .collect::<Vec<_>>()
+        })
         .collect();
     Index::new(plan.tags.len(), &pairs)
 }

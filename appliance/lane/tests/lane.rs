@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use appliance_lane::{EventKind, Lane, LatchCause, ResetRefusal, RuleCause, RuleEngine, RuleState};
-use appliance_output::Permit;
+use appliance_output::{Confirmed, FaultCause, OutputEvent, Permit};
 use appliance_sandbox::CallFault;
 use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId};
 use rules_bundle::{
@@ -52,8 +52,16 @@ impl RuleEngine for Engine {
     }
 }
 
+/// Lanes start at 0; tests count from a second later, when theirs is armed.
+const ORIGIN_MS: u64 = 1_000;
+
 fn ms(ms: u64) -> MonoNs {
-    MonoNs::from_ns(ms * 1_000_000)
+    MonoNs::from_ns((ORIGIN_MS + ms) * 1_000_000)
+}
+
+/// So many milliseconds before the tests count.
+fn early(ms: u64) -> MonoNs {
+    MonoNs::from_ns((ORIGIN_MS - ms) * 1_000_000)
 }
 
 fn above(slot: u32, limit: f64) -> Program {
@@ -189,34 +197,80 @@ impl Bench {
             misbehaviour: Rc::clone(&misbehaviour),
         };
         Self {
-            lane: Lane::new(plan, engine, ms(0)).unwrap(),
+            lane: Lane::new(plan, engine, MonoNs::ZERO).unwrap(),
             misbehaviour,
         }
     }
 
     /// A lane whose rules are clear and whose outputs run, at 10 ms.
     fn armed() -> Self {
-        let mut bench = Self::new(&plan());
-        bench.sample(0, 1.0, 10);
-        bench.sample(1, 1.0, 10);
+        Self::armed_with(&plan())
+    }
+
+    fn armed_with(plan: &LanePlan) -> Self {
+        let mut bench = Self::new(plan);
+        let tags = u16::try_from(plan.tags.len()).unwrap();
+        for tag in 0..tags {
+            bench.take(tag, 1.0, early(100));
+        }
+        bench.lane.tick(early(100));
+        for output in 0..u16::try_from(plan.outputs.len()).unwrap() {
+            bench.confirm(output, early(100));
+        }
+        bench.lane.press_reset(7, early(100)).unwrap();
+        for tag in 0..tags {
+            bench.sample(tag, 1.0, 10);
+        }
         bench.lane.tick(ms(10));
-        bench.prove_safe(10);
-        bench.lane.reset(ms(10)).unwrap();
+        bench.lane.release_reset(7, ms(10)).unwrap();
         bench.lane.tick(ms(10));
-        assert_eq!(bench.lane.permits(), [Permit::Granted; 2]);
+        assert!(
+            bench
+                .lane
+                .permits()
+                .iter()
+                .all(|permit| *permit == Permit::Granted)
+        );
         bench.lane.clear_events();
         bench
     }
 
+    /// Presses, holds for the least time, releases.
+    fn reset(&mut self, at: MonoNs) -> Result<(), ResetRefusal> {
+        self.lane.press_reset(8, at)?;
+        self.lane.release_reset(8, at.after(DurNs::from_ms(100)))
+    }
+
+    fn confirm(&mut self, output: u16, at: MonoNs) {
+        self.lane.output_event(
+            output,
+            OutputEvent::Confirmed {
+                value: Confirmed::Safe,
+                at,
+                round_trip: DurNs::ZERO,
+            },
+        );
+    }
+
+    fn fail(&mut self, output: u16, at: MonoNs) {
+        let cause = FaultCause::NotConfirmed;
+        self.lane
+            .output_event(output, OutputEvent::Failed { at, cause });
+    }
+
     fn prove_safe(&mut self, at: u64) {
         for output in 0..2 {
-            self.lane.stop_confirmed(output, ms(at));
+            self.confirm(output, ms(at));
         }
     }
 
     fn sample(&mut self, tag: u16, value: f64, at: u64) {
+        self.take(tag, value, ms(at));
+    }
+
+    fn take(&mut self, tag: u16, value: f64, at: MonoNs) {
         self.lane.ingest(&Sample {
-            at: ms(at),
+            at,
             value,
             tag: TagId(tag),
             quality: Quality::Good,
@@ -245,30 +299,30 @@ fn i9_boot_is_tripped_and_only_a_reset_with_everything_clear_and_proved_releases
     bench.lane.tick(ms(1));
     assert_eq!(bench.lane.permits(), [Permit::Withheld; 2], "I9");
     assert_eq!(
-        bench.lane.reset(ms(1)),
+        bench.reset(ms(1)),
         Err(ResetRefusal::RuleNotClear { rule: 0 }),
         "not decided yet"
     );
     bench.sample(0, 1.0, 2);
     bench.sample(1, 1.0, 2);
     assert_eq!(
-        bench.lane.reset(ms(2)),
+        bench.reset(ms(2)),
         Err(ResetRefusal::RuleNotClear { rule: 0 }),
         "not evaluated yet"
     );
     bench.lane.tick(ms(2));
     assert_eq!(
-        bench.lane.reset(ms(2)),
+        bench.reset(ms(2)),
         Err(ResetRefusal::OutputNotConfirmed { output: 0 })
     );
-    bench.lane.stop_confirmed(0, ms(3));
+    bench.confirm(0, ms(3));
     assert_eq!(
-        bench.lane.reset(ms(3)),
+        bench.reset(ms(3)),
         Err(ResetRefusal::OutputNotConfirmed { output: 1 })
     );
-    bench.lane.stop_confirmed(1, ms(3));
-    assert_eq!(bench.lane.reset(ms(3)), Ok(()));
-    assert_eq!(bench.lane.reset(ms(3)), Err(ResetRefusal::NothingLatched));
+    bench.confirm(1, ms(3));
+    assert_eq!(bench.reset(ms(3)), Ok(()));
+    assert_eq!(bench.reset(ms(3)), Err(ResetRefusal::NothingLatched));
     bench.lane.tick(ms(3));
     assert_eq!(bench.lane.permits(), [Permit::Granted; 2]);
 }
@@ -304,16 +358,13 @@ fn i3_a_latch_is_not_released_while_its_cause_is_present() {
     bench.lane.tick(ms(20));
     bench.prove_safe(21);
     assert_eq!(
-        bench.lane.reset(ms(21)),
+        bench.reset(ms(21)),
         Err(ResetRefusal::RuleNotClear { rule: 0 })
     );
     bench.sample(0, 1.0, 30);
-    assert!(
-        bench.lane.reset(ms(30)).is_err(),
-        "cleared, but not evaluated"
-    );
+    assert!(bench.reset(ms(30)).is_err(), "cleared, but not evaluated");
     bench.lane.tick(ms(30));
-    assert_eq!(bench.lane.reset(ms(30)), Ok(()));
+    assert_eq!(bench.reset(ms(30)), Ok(()));
 }
 
 #[test]
@@ -339,9 +390,9 @@ fn the_first_cause_of_a_group_is_kept_and_measured_to_the_last_confirmation() {
         Some(LatchCause::Rule { rule: 1, .. })
     ));
     bench.lane.clear_events();
-    bench.lane.stop_confirmed(0, ms(45));
+    bench.confirm(0, ms(45));
     assert!(bench.lane.events().is_empty(), "one of two outputs");
-    bench.lane.stop_confirmed(1, ms(90));
+    bench.confirm(1, ms(90));
     let confirmed = EventKind::StopConfirmed {
         rule: 1,
         latency: DurNs::from_ms(70),
@@ -399,10 +450,10 @@ fn i6_a_bad_sample_trips_at_once() {
         "the 20 ms delay is not for bad inputs"
     );
     bench.prove_safe(21);
-    assert!(bench.lane.reset(ms(21)).is_err());
+    assert!(bench.reset(ms(21)).is_err());
     bench.sample(1, 1.0, 22);
     bench.lane.tick(ms(22));
-    assert_eq!(bench.lane.reset(ms(22)), Ok(()));
+    assert_eq!(bench.reset(ms(22)), Ok(()));
 }
 
 #[test]
@@ -426,16 +477,16 @@ fn h_25_lost_frames_hold_the_channels_bad_until_each_has_a_fresh_sample() {
         Cause::QueueOverflow
     );
     bench.prove_safe(21);
-    assert!(bench.lane.reset(ms(21)).is_err());
+    assert!(bench.reset(ms(21)).is_err());
     bench.sample(0, 1.0, 22);
     bench.lane.tick(ms(22));
     assert_eq!(
-        bench.lane.reset(ms(22)),
+        bench.reset(ms(22)),
         Err(ResetRefusal::RuleNotClear { rule: 1 })
     );
     bench.sample(1, 1.0, 23);
     bench.lane.tick(ms(23));
-    assert_eq!(bench.lane.reset(ms(23)), Ok(()));
+    assert_eq!(bench.reset(ms(23)), Ok(()));
 }
 
 #[test]
@@ -462,11 +513,7 @@ fn every_failure_of_the_rule_module_stops_everything_until_a_restart() {
         bench.sample(1, 1.0, 30);
         bench.lane.tick(ms(30));
         bench.prove_safe(31);
-        assert_eq!(
-            bench.lane.reset(ms(31)),
-            Err(ResetRefusal::EngineFault),
-            "I3"
-        );
+        assert_eq!(bench.reset(ms(31)), Err(ResetRefusal::EngineFault), "I3");
     }
 }
 
@@ -511,7 +558,7 @@ fn only_what_depends_on_a_changed_tag_is_evaluated() {
 #[test]
 fn h_57_an_output_that_does_not_confirm_is_latched_and_not_released_before_it_does() {
     let mut bench = Bench::armed();
-    bench.lane.output_failed(1, ms(20));
+    bench.fail(1, ms(20));
     assert_eq!(
         bench.lane.permits(),
         [Permit::Granted, Permit::Withheld],
@@ -519,17 +566,17 @@ fn h_57_an_output_that_does_not_confirm_is_latched_and_not_released_before_it_do
     );
     assert_eq!(bench.first_out(1), Some(LatchCause::OutputFault));
     assert_eq!(
-        bench.lane.reset(ms(21)),
+        bench.reset(ms(21)),
         Err(ResetRefusal::OutputNotConfirmed { output: 1 })
     );
-    bench.lane.stop_confirmed(1, ms(22));
-    assert_eq!(bench.lane.reset(ms(22)), Ok(()));
+    bench.confirm(1, ms(22));
+    assert_eq!(bench.reset(ms(22)), Ok(()));
     // A latched output that fails to confirm again needs its proof again.
     bench.lane.trip(ms(30));
     bench.prove_safe(31);
-    bench.lane.output_failed(0, ms(32));
+    bench.fail(0, ms(32));
     assert_eq!(
-        bench.lane.reset(ms(33)),
+        bench.reset(ms(33)),
         Err(ResetRefusal::OutputNotConfirmed { output: 0 })
     );
 }
@@ -543,7 +590,7 @@ fn a_shutdown_is_final() {
     assert!(!bench.lane.all_proved_safe());
     bench.prove_safe(21);
     assert!(bench.lane.all_proved_safe());
-    assert_eq!(bench.lane.reset(ms(22)), Err(ResetRefusal::ShuttingDown));
+    assert_eq!(bench.reset(ms(22)), Err(ResetRefusal::ShuttingDown));
 }
 
 #[test]

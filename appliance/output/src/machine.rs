@@ -72,6 +72,18 @@ pub enum OutputEvent {
         /// From send to echo.
         round_trip: DurNs,
     },
+    /// Another master's value was read.
+    Overwritten {
+        /// When it was seen.
+        at: MonoNs,
+    },
+    /// The device's own watchdog is armed and was read back, or is not any more.
+    Watchdog {
+        /// Whether it is.
+        armed: bool,
+        /// When it was seen.
+        at: MonoNs,
+    },
     /// A write was not confirmed; it is repeated over a new connection.
     Failed {
         /// When it was seen.

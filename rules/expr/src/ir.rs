@@ -110,6 +110,11 @@ pub enum Op {
     ChooseBool,
 }
 
+#[expect(clippy::as_conversions, reason = "`u64::from` is not const")]
+const fn word(slot: u32) -> u64 {
+    slot as u64
+}
+
 /// Fuel that wasmtime charges for entering a function, before its first operator.
 ///
 /// Source: wasmtime 48, `FuncEnvironment::new` ("even empty functions should consume at least some fuel").
@@ -138,6 +143,38 @@ impl Op {
             Self::Or => 8,
             Self::Same => 11,
             Self::Choose | Self::ChooseBool => 7,
+        }
+    }
+
+    /// The operation as two words: which one, and its operand. Different operations give different words.
+    pub const fn words(self) -> (u64, u64) {
+        match self {
+            Self::Slot(slot) => (1, word(slot)),
+            Self::SlotBool(slot) => (2, word(slot)),
+            Self::Const(value) => (3, value.to_bits()),
+            Self::Bool(value) => (4, if value { 1 } else { 0 }),
+            Self::HoldOffset(value) => (5, value.to_bits()),
+            Self::Add => (6, 0),
+            Self::Sub => (7, 0),
+            Self::Mul => (8, 0),
+            Self::Div => (9, 0),
+            Self::Min => (10, 0),
+            Self::Max => (11, 0),
+            Self::Neg => (12, 0),
+            Self::Abs => (13, 0),
+            Self::Sqrt => (14, 0),
+            Self::Less => (15, 0),
+            Self::LessEqual => (16, 0),
+            Self::Greater => (17, 0),
+            Self::GreaterEqual => (18, 0),
+            Self::Equal => (19, 0),
+            Self::NotEqual => (20, 0),
+            Self::And => (21, 0),
+            Self::Or => (22, 0),
+            Self::Not => (23, 0),
+            Self::Same => (24, 0),
+            Self::Choose => (25, 0),
+            Self::ChooseBool => (26, 0),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A lane's outputs: handing out permits, taking confirmations.
 
-use appliance_output::{Confirmed, FaultCause, OutputConnection, OutputEvent, Permit};
+use appliance_output::{FaultCause, OutputConnection, OutputEvent, Permit};
 use drivers_frame::MonoNs;
 use rustix::event::PollFlags;
 
@@ -61,11 +61,13 @@ impl Runner {
             if permit == Permit::Withheld {
                 self.stages.of(Stage::Drive).record(now().since(evaluated));
             }
-            if let Some(OutputEvent::Failed { at, cause }) = event {
+            if let Some(event) = event {
                 // Its connection is replaced by the next step, and what is due is written again. A permit that could
                 // not be written is a trip like one that was not confirmed.
-                self.lane.output_failed(index, at);
+                self.lane.output_event(index, event);
                 self.next_tick = MonoNs::ZERO;
+            }
+            if let Some(OutputEvent::Failed { at, cause }) = event {
                 if let Some(message) = output.fault(index, at, cause) {
                     send(
                         &mut self.messages,
@@ -96,23 +98,21 @@ impl Runner {
             );
             let next_tick = &mut self.next_tick;
             let (mut echoed, mut failed) = (false, None);
-            output.connection.step(&now, |event| match event {
-                OutputEvent::Confirmed {
-                    value,
-                    at,
-                    round_trip,
-                } => {
-                    stages.of(Stage::Confirm).record(round_trip);
-                    echoed = true;
-                    if value == Confirmed::Safe {
-                        lane.stop_confirmed(index, at);
+            output.connection.step(&now, |event| {
+                lane.output_event(index, event);
+                match event {
+                    OutputEvent::Confirmed { round_trip, .. } => {
+                        stages.of(Stage::Confirm).record(round_trip);
+                        echoed = true;
                     }
-                }
-                OutputEvent::Failed { at, cause } => {
-                    lane.output_failed(index, at);
-                    // The latch that this may have closed is driven at once.
-                    *next_tick = MonoNs::ZERO;
-                    failed = Some((at, cause));
+                    OutputEvent::Failed { at, cause } => {
+                        // The latch that this may have closed is driven at once.
+                        *next_tick = MonoNs::ZERO;
+                        failed = Some((at, cause));
+                    }
+                    OutputEvent::Overwritten { .. } | OutputEvent::Watchdog { .. } => {
+                        *next_tick = MonoNs::ZERO;
+                    }
                 }
             });
             if echoed {

@@ -102,7 +102,6 @@ fn tag(
             bit: codec.bit,
             scaling,
             range,
-            current: None,
         });
     checked
 }
