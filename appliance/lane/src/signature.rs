@@ -41,10 +41,7 @@ pub const EXPECTED_SIGNATURE: u32 = {
     while index < ORDER.len() {
         #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
         signature.pass(ORDER[index]);
-        #[expect(clippy::arithmetic_side_effects, reason = "evaluated at compile time")]
-        {
-            index += 1;
-        }
+        index += 1;
     }
     signature.get()
 };

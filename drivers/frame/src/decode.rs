@@ -4,7 +4,7 @@
 //! both. Registers arrive as 16-bit words (MODBUS Application Protocol V1.1b3, 4.2: big-endian within a word); how two or
 //! four words form one value is the vendor's choice, hence the explicit orders.
 
-use crate::{Cause, Quality};
+use crate::{Cause, CurrentLoop, Quality, current};
 
 /// How a value is stored by the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,8 +124,10 @@ pub struct ValueCodec {
     pub bit: u8,
     /// Scale and offset; ignored for [`ValueType::Bool`].
     pub scaling: Scaling,
-    /// Valid range after scaling; ignored for [`ValueType::Bool`].
+    /// Valid range after scaling; ignored for [`ValueType::Bool`], and for a current loop, which its bands judge.
     pub range: Range,
+    /// The raw value is a 4-20 mA loop's current, which is judged first; ignored for [`ValueType::Bool`].
+    pub current: Option<CurrentLoop>,
 }
 
 /// A decoded value: what a [`crate::Sample`] carries beside its tag and time.
@@ -174,6 +176,7 @@ impl ValueCodec {
                 offset: 0.0,
             },
             range: Range::FINITE,
+            current: None,
         }
     }
 
@@ -264,6 +267,20 @@ impl ValueCodec {
             };
         }
         let value = raw * self.scaling.scale + self.scaling.offset;
+        if let Some(current_loop) = self.current {
+            let (quality, cause) = current::band(current_loop.current_ma(raw));
+            if !quality.is_usable() {
+                return Decoded::bad(cause);
+            }
+            if !value.is_finite() {
+                return Decoded::bad(Cause::NotFinite);
+            }
+            return Decoded {
+                value,
+                quality,
+                cause,
+            };
+        }
         if !value.is_finite() {
             return Decoded::bad(Cause::NotFinite);
         }

@@ -2,7 +2,7 @@
 //!
 //! Which thread: any. May it block: no. Worst case: every function here is constant time.
 //! No dependencies (the `serde` feature adds serde's derives for the plan in a bundle).
-//! Hazards: H-1 and H-5 (range), H-9 and H-21 (never a number from a short or non-finite value).
+//! Hazards: H-1 (NE 43 bands, range), H-5 (range), H-9 and H-21 (never a number from a short or non-finite value).
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -14,11 +14,13 @@
     )
 )]
 
+pub mod current;
 mod decode;
 mod quality;
 mod sample;
 mod time;
 
+pub use current::CurrentLoop;
 pub use decode::{ByteOrder, Decoded, Range, Scaling, ValueCodec, ValueType, WordOrder};
 pub use quality::{Cause, Quality};
 pub use sample::{DeviceId, FrameSink, QueueFull, Sample, Step, TagId};

@@ -102,6 +102,7 @@ fn tag(
             bit: codec.bit,
             scaling,
             range,
+            current: None,
         });
     checked
 }
