@@ -1,4 +1,4 @@
-//! An output and its own connection: pre-connected, non-blocking, never shared with reads (H-61).
+//! An output and its own connection: pre-connected, non-blocking, never shared with acquisition (H-61).
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -8,7 +8,8 @@ use drivers_modbus::codec::{FrameReader, Framing};
 use drivers_modbus::transport::{Connect, Link, Received, Wire};
 use rules_bundle::OutputPlan;
 
-use crate::machine::{Counters, FaultCause, Machine, OutputEvent, Permit};
+use crate::event::{Counters, FaultCause, OutputEvent, Permit};
+use crate::machine::Machine;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LinkState {
@@ -22,7 +23,7 @@ enum LinkState {
 pub struct OutputIdle {
     /// The latest time for the next step.
     pub until: MonoNs,
-    /// An echo is awaited.
+    /// The connection is up: an answer is awaited, or its end would show.
     pub wants_read: bool,
     /// A connection attempt is on its way.
     pub wants_write: bool,
@@ -39,7 +40,7 @@ pub struct OutputConnection<W = Link> {
     backoff_min: DurNs,
     backoff_max: DurNs,
     backoff: DurNs,
-    /// A write was confirmed on this connection.
+    /// A value was proved on this connection.
     proved: bool,
 }
 
@@ -49,6 +50,13 @@ impl OutputConnection {
         Self::over(plan, address, Link::new())
     }
 
+    /// A second connection to an output that can only stop it, for a thread that watches the lane. Its steps connect it
+    /// and keep it known to work by looking at the place every `every`; it writes nothing until [`Self::fire`]. It takes
+    /// no permit: [`Self::drive`] grants nothing.
+    pub fn standing_by(plan: &OutputPlan, address: SocketAddr, every: DurNs) -> Self {
+        Self::standing_by_over(plan, address, every, Link::new())
+    }
+
     /// The descriptor to wait on; `None` while not open.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.link.fd()
@@ -56,10 +64,19 @@ impl OutputConnection {
 }
 
 impl<W: Wire> OutputConnection<W> {
-    /// The same over another kind of connection.
+    /// The same as [`OutputConnection::new`] over another kind of connection.
     pub fn over(plan: &OutputPlan, address: SocketAddr, link: W) -> Self {
+        Self::with(Machine::new(plan), plan, address, link)
+    }
+
+    /// The same as [`OutputConnection::standing_by`] over another kind of connection.
+    pub fn standing_by_over(plan: &OutputPlan, address: SocketAddr, every: DurNs, link: W) -> Self {
+        Self::with(Machine::standing_by(plan, every), plan, address, link)
+    }
+
+    fn with(machine: Machine, plan: &OutputPlan, address: SocketAddr, link: W) -> Self {
         Self {
-            machine: Machine::new(plan),
+            machine,
             link,
             state: LinkState::Down {
                 retry_at: MonoNs::ZERO,
@@ -81,11 +98,23 @@ impl<W: Wire> OutputConnection<W> {
             return None;
         }
         self.machine.set_permit(permit, now);
-        self.write_due(now)
+        self.send_due(now)
     }
 
-    /// One step: connect, take an echo, refresh, notice a missing confirmation. At most one `recv` and one `send`;
-    /// calls `report` at most once for an echo and once for a failure.
+    /// Writes the safe value at once and then every refresh period, if this connection stands by; the steps go on with
+    /// it, over a new connection if need be. Costs one `send`. Returns what went wrong, if the connection broke on it.
+    pub fn fire(&mut self, now: MonoNs) -> Option<OutputEvent> {
+        self.machine.fire(now);
+        self.send_due(now)
+    }
+
+    /// Stands by again after [`Self::fire`].
+    pub fn stand_down(&mut self, now: MonoNs) {
+        self.machine.stand_down(now);
+    }
+
+    /// One step: connect, take answers, refresh, look, notice a missing answer. At most one `recv` and one `send`; calls
+    /// `report` at most twice for each answer (there are at most two) and twice for a failure.
     pub fn step(&mut self, clock: &impl Clock, mut report: impl FnMut(OutputEvent)) -> OutputIdle {
         let now = clock.now();
         match self.state {
@@ -96,12 +125,18 @@ impl<W: Wire> OutputConnection<W> {
         if self.state == LinkState::Up {
             // Also when nothing is awaited: a connection that ended must not look up until the next write.
             self.receive(clock, &mut report);
-            if self.state == LinkState::Up && self.machine.overdue(now) {
-                report(self.fail(FaultCause::NotConfirmed, now));
+            if self.state == LinkState::Up
+                && let Some(cause) = self.machine.overdue(now)
+            {
+                report(self.fail(cause, now));
             }
-            if let Some(event) = self.write_due(now) {
+            if let Some(event) = self.send_due(now) {
                 report(event);
             }
+        }
+        // Also what a failed `drive` or `fire` left to tell.
+        if let Some(note) = self.machine.take_note() {
+            report(note);
         }
         self.idle()
     }
@@ -114,6 +149,16 @@ impl<W: Wire> OutputConnection<W> {
     /// What is commanded now.
     pub fn permit(&self) -> Permit {
         self.machine.permit()
+    }
+
+    /// Whether the safe value is proved on this connection.
+    pub fn is_safe(&self) -> bool {
+        self.machine.is_safe()
+    }
+
+    /// Whether the device's own watchdog is armed and was read back; `None` when none is declared.
+    pub fn watchdog_armed(&self) -> Option<bool> {
+        self.machine.watchdog_armed()
     }
 
     /// Counters since start.
@@ -143,7 +188,7 @@ impl<W: Wire> OutputConnection<W> {
         }
     }
 
-    fn write_due(&mut self, now: MonoNs) -> Option<OutputEvent> {
+    fn send_due(&mut self, now: MonoNs) -> Option<OutputEvent> {
         if self.state != LinkState::Up {
             return None;
         }
@@ -172,7 +217,7 @@ impl<W: Wire> OutputConnection<W> {
         }
     }
 
-    /// Takes the bytes of one or more echoes: a stop may have been sent right behind a refresh.
+    /// Takes the bytes of one or more answers: a stop may have been sent right behind something else.
     fn take(
         &mut self,
         mut bytes: &[u8],
@@ -189,10 +234,15 @@ impl<W: Wire> OutputConnection<W> {
                 Framing::Complete { excess } => {
                     let event = self.machine.on_reply(self.reader.adu(), now)?;
                     self.reader.clear();
-                    self.proved = true;
-                    self.backoff = self.backoff_min;
+                    if matches!(event, Some(OutputEvent::Confirmed { .. })) {
+                        self.proved = true;
+                        self.backoff = self.backoff_min;
+                    }
                     if let Some(event) = event {
                         report(event);
+                    }
+                    if let Some(note) = self.machine.take_note() {
+                        report(note);
                     }
                     bytes = bytes
                         .get(bytes.len().saturating_sub(excess)..)
@@ -247,8 +297,8 @@ impl<W: Wire> OutputConnection<W> {
         counters.failures = counters.failures.saturating_add(1);
         self.machine.connection_lost(now);
         if self.proved {
-            // A connection that worked is replaced without waiting: a stop may be due. One that never confirmed
-            // anything is not: a device that answers every write wrongly would be connected to without pause.
+            // A connection that worked is replaced without waiting: a stop may be due. One that never proved anything
+            // is not: a device that answers every write wrongly would be connected to without pause.
             self.link.close();
             self.state = LinkState::Down { retry_at: now };
         } else {

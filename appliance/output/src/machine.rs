@@ -1,193 +1,114 @@
-//! One output's state machine: which value to write, when, and whether it was confirmed. No sockets, no clock.
+//! One output's state machine: which value to write, when, and whether it was proved. No sockets, no clock.
 //!
-//! ```text
-//!              set_permit(Withheld)                     echo of the safe value
-//!   granted ───────────────────────▶ stopping ────────────────────────────────▶ safe
-//!      ▲                               │  ▲ not echoed in time: close,            │
-//!      │                               └──┘ connect again, write again            │
-//!      └──────────────────────────── set_permit(Granted) ◀────────────────────────┘
-//! ```
+//! Three small machines make it: what is proved of the place ([`crate::phase`]), the device's watchdog
+//! ([`crate::watchdog`]) and the read-back ([`crate::read_back`]). While granted, the run value is written every refresh
+//! period; a device with a watchdog drops the permit when that ends. While withheld, the safe value is written every
+//! refresh period too: a value that another master wrote back does not stay, and the connection that the next stop needs
+//! is known to work.
 //!
-//! While granted, the run value is written every refresh period; a device with a watchdog drops the permit when that
-//! ends. While withheld, the safe value is written every refresh period too: a value that another master wrote back
-//! does not stay, and the connection that the next stop needs is known to work. Both writes are idempotent, so a
-//! repetition does no harm; nothing else is ever sent on this connection.
+//! **One request at a time, and a stop behind it at once.** A refresh, a read-back and a look at the watchdog wait for
+//! each other, and the one that is due longest goes first, so none starves. A stop waits for nothing.
+//!
+//! **When the safe value is written although the permit is granted**: the device's watchdog is declared and not armed, or
+//! somebody took the permit away ([`OutputEvent::Overwritten`]) and it was not withheld since.
 
 use drivers_frame::{DurNs, MonoNs};
 use drivers_modbus::codec::{self, ReplyError, WriteRequest};
-use rules_bundle::{OutputPlan, OutputTarget};
+use rules_bundle::OutputPlan;
 
-/// What the lane commands an output to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permit {
-    /// The machine may run: the run value is written and refreshed.
-    Granted,
-    /// It may not: the safe value is written, the permit no longer refreshed.
-    Withheld,
+use crate::event::{Confirmed, Counters, FaultCause, OutputEvent, Permit};
+use crate::in_flight::{Ask, InFlight, Pending};
+use crate::phase::{self, Act, Phase};
+use crate::read_back::{Look, ReadBack};
+use crate::value::{Frame, Values, wire_value};
+use crate::watchdog::DeviceWatchdog;
+
+/// What a machine is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Duty {
+    /// Drives the output.
+    Drive,
+    /// Keeps a second connection warm with a look at the place, and writes nothing.
+    StandBy { every: DurNs, due: MonoNs },
+    /// Stood by, was fired: writes the safe value and nothing else.
+    Fired { every: DurNs },
 }
 
-/// Why an output failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultCause {
-    /// A write was not echoed within its time.
-    NotConfirmed,
-    /// The device answered with something that is not the echo (wrong value, address, unit, or an exception).
-    WrongEcho(ReplyError),
-    /// Bytes that nobody asked for, or a length that cannot be.
-    Unsolicited,
-    /// The connection was lost.
-    ConnectionLost,
-}
-
-impl FaultCause {
-    /// The words used on the control socket and in alerts.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotConfirmed => "write not confirmed in time",
-            Self::WrongEcho(_) => "write answered wrongly",
-            Self::Unsolicited => "unsolicited bytes",
-            Self::ConnectionLost => "connection lost",
-        }
-    }
-}
-
-/// Which value was confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirmed {
-    /// The run value.
-    Run,
-    /// The safe value.
-    Safe,
-}
-
-/// What an output reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputEvent {
-    /// A write was echoed exactly.
-    Confirmed {
-        /// Which value.
-        value: Confirmed,
-        /// When the echo arrived.
-        at: MonoNs,
-        /// From send to echo.
-        round_trip: DurNs,
-    },
-    /// Another master's value was read.
-    Overwritten {
-        /// When it was seen.
-        at: MonoNs,
-    },
-    /// The device's own watchdog is armed and was read back, or is not any more.
-    Watchdog {
-        /// Whether it is.
-        armed: bool,
-        /// When it was seen.
-        at: MonoNs,
-    },
-    /// A write was not confirmed; it is repeated over a new connection.
-    Failed {
-        /// When it was seen.
-        at: MonoNs,
-        /// Why.
-        cause: FaultCause,
-    },
-}
-
-/// What an output has counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Run values sent.
-    pub run_writes: u64,
-    /// Safe values sent.
-    pub safe_writes: u64,
-    /// Writes confirmed.
-    pub confirmed: u64,
-    /// Failures of any cause.
-    pub failures: u64,
-    /// Connections made.
-    pub connects: u64,
-    /// Connection attempts that failed.
-    pub connect_failures: u64,
-}
-
-/// Writes that may be unanswered at a time: a refresh on its way, the stop behind it, and a spare of each.
-const UNANSWERED_MAX: usize = 4;
-
-#[derive(Clone, Copy)]
-struct Unanswered {
-    value: Confirmed,
-    /// The other value was sent behind it: its echo no longer says what the device holds.
-    superseded: bool,
-    transaction: u16,
-    /// Position in the order of sending; times may be equal.
-    order: u64,
-    sent: MonoNs,
-    deadline: MonoNs,
-}
-
-/// The write that stops.
-pub fn safe_request(target: OutputTarget) -> WriteRequest {
-    match target {
-        OutputTarget::Coil { address, run } => WriteRequest::Coil { address, on: !run },
-        OutputTarget::Register { address, safe, .. } | OutputTarget::Counter { address, safe } => {
-            WriteRequest::Register {
-                address,
-                value: safe,
-            }
-        }
-        OutputTarget::Toggle { address, safe } => WriteRequest::Coil { address, on: safe },
-    }
+/// What is sent next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Write,
+    ReadBack,
+    Watchdog,
 }
 
 /// One output's state machine.
 pub struct Machine {
-    unit: u8,
-    run: WriteRequest,
-    safe: WriteRequest,
-    /// Both frames are encoded at load; only the transaction id changes.
-    run_frame: [u8; codec::REQUEST_BYTES],
-    safe_frame: [u8; codec::REQUEST_BYTES],
+    values: Values,
     refresh: DurNs,
     confirm_within: DurNs,
+    /// After a write that the device refused.
+    retry: DurNs,
+    duty: Duty,
     permit: Permit,
+    /// The permit was granted and somebody else took it away.
+    taken: bool,
+    phase: Phase,
     next_write: MonoNs,
+    /// When the write was sent that the next proof is for.
+    written: MonoNs,
+    /// The value echoed last on this connection.
+    held: Option<u16>,
+    /// The value echoed before it, and when it was replaced: a counter's place may show it a little longer.
+    before: Option<(u16, MonoNs)>,
+    /// Something was written on this connection; before that the device's watchdog has to wait.
+    greeted: bool,
+    /// A refused write was answered by arming the device's watchdog anew, not by closing the connection. Once.
+    excused: bool,
+    read_back: Option<ReadBack>,
+    watchdog: Option<DeviceWatchdog>,
     transaction: u16,
-    sent: u64,
-    unanswered: [Option<Unanswered>; UNANSWERED_MAX],
+    in_flight: InFlight,
     counters: Counters,
 }
 
 impl Machine {
     /// A withheld output: the safe value is the first thing it writes.
     pub fn new(plan: &OutputPlan) -> Self {
-        let safe = safe_request(plan.target);
-        let run = match plan.target {
-            OutputTarget::Coil { address, run } => WriteRequest::Coil { address, on: run },
-            OutputTarget::Register { address, run, .. } => WriteRequest::Register {
-                address,
-                value: run,
-            },
-            OutputTarget::Counter { address, .. } => WriteRequest::Register { address, value: 1 },
-            OutputTarget::Toggle { address, safe } => WriteRequest::Coil { address, on: !safe },
-        };
-        let mut machine = Self {
-            unit: plan.unit,
-            run,
-            safe,
-            run_frame: [0; codec::REQUEST_BYTES],
-            safe_frame: [0; codec::REQUEST_BYTES],
+        Self {
+            values: Values::new(plan.unit, plan.target),
             refresh: plan.refresh,
             confirm_within: plan.confirm_within,
+            retry: plan.backoff_max.min(plan.refresh),
+            duty: Duty::Drive,
             permit: Permit::Withheld,
+            taken: false,
+            phase: Phase::Stopping,
             next_write: MonoNs::ZERO,
+            written: MonoNs::ZERO,
+            held: None,
+            before: None,
+            greeted: false,
+            excused: false,
+            read_back: plan.read_back.map(ReadBack::new),
+            watchdog: plan.watchdog.as_ref().map(DeviceWatchdog::new),
             transaction: 0,
-            sent: 0,
-            unanswered: [None; UNANSWERED_MAX],
+            in_flight: InFlight::default(),
             counters: Counters::default(),
-        };
-        codec::encode_write(&mut machine.run_frame, 0, machine.unit, &machine.run);
-        codec::encode_write(&mut machine.safe_frame, 0, machine.unit, &machine.safe);
-        machine
+        }
+    }
+
+    /// A machine that can only stop: it looks at the place every `every`, which harms nothing and keeps the connection
+    /// known to work, and writes nothing until [`Machine::fire`]. It has no permit to give and arms no watchdog.
+    pub fn standing_by(plan: &OutputPlan, every: DurNs) -> Self {
+        Self {
+            duty: Duty::StandBy {
+                every,
+                due: MonoNs::ZERO,
+            },
+            watchdog: None,
+            ..Self::new(plan)
+        }
     }
 
     /// What is commanded now.
@@ -204,279 +125,406 @@ impl Machine {
         &mut self.counters
     }
 
-    /// Commands it. A change is due for writing at once.
+    /// Commands it. A change is due for writing at once. A machine that stands by, or was fired, stays withheld.
     pub fn set_permit(&mut self, permit: Permit, now: MonoNs) {
-        if self.permit != permit {
-            self.permit = permit;
+        if self.permit == permit || self.duty != Duty::Drive {
+            return;
+        }
+        self.permit = permit;
+        self.taken = false;
+        if permit == Permit::Withheld {
+            // Proved anew, also where the safe value stood already because a permit could not be used.
+            self.phase = phase::next(self.phase, Act::Lost);
+            self.next_write = now;
+        }
+        self.aim(now);
+    }
+
+    /// Writes the safe value now and every refresh period, if this machine stands by.
+    pub fn fire(&mut self, now: MonoNs) {
+        if let Duty::StandBy { every, .. } = self.duty {
+            self.duty = Duty::Fired { every };
+            self.phase = phase::next(self.phase, Act::Lost);
             self.next_write = now;
         }
     }
 
+    /// Goes back to standing by after [`Machine::fire`].
+    pub fn stand_down(&mut self, now: MonoNs) {
+        if let Duty::Fired { every } = self.duty {
+            self.duty = Duty::StandBy { every, due: now };
+            if let Some(read_back) = &mut self.read_back {
+                read_back.rest();
+            }
+        }
+    }
+
+    /// Whether the safe value is proved: echoed and, where declared, read back.
+    pub fn is_safe(&self) -> bool {
+        self.phase == Phase::Safe
+    }
+
+    /// Whether the device's own watchdog is armed and was read back; `None` when none is declared.
+    pub fn watchdog_armed(&self) -> Option<bool> {
+        self.watchdog.as_ref().map(DeviceWatchdog::is_armed)
+    }
+
     /// The frame to send now, if one is due. Whoever takes it must send it or report the connection lost.
     ///
-    /// A stop does not wait for the answer to a refresh that is on its way: it is sent behind it at once.
-    pub fn frame_due(&mut self, now: MonoNs) -> Option<[u8; codec::REQUEST_BYTES]> {
-        if now < self.next_write {
+    /// A stop does not wait for the answer to what is on its way: it is sent behind it at once.
+    pub fn frame_due(&mut self, now: MonoNs) -> Option<Frame> {
+        let (due, next) = self.next();
+        if now < due {
             return None;
         }
-        let (value, frame) = match self.permit {
-            Permit::Granted => (Confirmed::Run, &mut self.run_frame),
-            Permit::Withheld => (Confirmed::Safe, &mut self.safe_frame),
-        };
-        // The newest write is already this value and waits for its echo: another one would prove nothing more.
-        if self
-            .unanswered
-            .iter()
-            .flatten()
-            .any(|entry| entry.value == value && !entry.superseded)
-        {
-            return None;
-        }
-        for entry in self.unanswered.iter_mut().flatten() {
-            entry.superseded = true;
-        }
-        // Full only if echoes of two changes back and forth are still missing: their deadline will close the connection.
-        let free = self.unanswered.iter_mut().find(|entry| entry.is_none())?;
         self.transaction = self.transaction.wrapping_add(1);
-        self.sent = self.sent.wrapping_add(1);
-        *free = Some(Unanswered {
-            value,
+        let (ask, frame) = self.ask(next, now)?;
+        let sent = self.in_flight.push(Pending {
+            ask,
             superseded: false,
             transaction: self.transaction,
-            order: self.sent,
             sent: now,
             deadline: now.after(self.confirm_within),
         });
-        self.next_write = now.after(self.refresh);
-        match value {
-            Confirmed::Run => self.counters.run_writes = self.counters.run_writes.saturating_add(1),
-            Confirmed::Safe => {
-                self.counters.safe_writes = self.counters.safe_writes.saturating_add(1)
-            }
-        }
-        let [first, second, ..] = frame;
-        [*first, *second] = self.transaction.to_be_bytes();
-        Some(*frame)
+        sent.then_some(frame)
     }
 
-    /// Takes a complete reply. `None` when another value was sent behind the confirmed one, so that nothing is proved.
+    /// Takes a complete reply. `None` when nothing follows from it; then and otherwise ask [`Machine::take_note`] too.
     ///
     /// # Errors
     /// [`FaultCause`]: the connection must be closed; [`Machine::connection_lost`] follows.
     pub fn on_reply(&mut self, adu: &[u8], now: MonoNs) -> Result<Option<OutputEvent>, FaultCause> {
-        // Replies come in the order of the requests; the oldest is the one that was sent first.
-        let oldest = self
-            .unanswered
-            .iter_mut()
-            .filter(|entry| entry.is_some())
-            .min_by_key(|entry| entry.map_or(u64::MAX, |entry| entry.order))
-            .ok_or(FaultCause::Unsolicited)?;
-        let Some(entry) = *oldest else {
-            return Err(FaultCause::Unsolicited);
+        let pending = *self.in_flight.oldest().ok_or(FaultCause::Unsolicited)?;
+        let (transaction, unit) = (pending.transaction, self.values.unit());
+        let event = match pending.ask {
+            Ask::Write { value, request } => {
+                match codec::check_write_reply(adu, transaction, unit, &request) {
+                    Ok(()) => self.echoed(&pending, value, request, now),
+                    Err(error) => Some(self.refused(error, now)?),
+                }
+            }
+            Ask::ReadBack {
+                value,
+                expected,
+                request,
+            } => match codec::check_read_reply(adu, transaction, unit, &request) {
+                Ok(data) => {
+                    let holds = (expected, wire_value(&data));
+                    self.looked(&pending, value, holds, now)?
+                }
+                // The connection is sound, which is all that a machine standing by asked for.
+                Err(ReplyError::Exception(_))
+                    if self.stands_by() || (pending.superseded && self.duty != Duty::Drive) =>
+                {
+                    None
+                }
+                Err(error) => return Err(FaultCause::WrongReply(error)),
+            },
+            Ask::Arm { request } => {
+                match codec::check_write_reply(adu, transaction, unit, &request) {
+                    Ok(()) | Err(ReplyError::Exception(_)) => self.watchdog_step(true, now),
+                    Err(error) => return Err(FaultCause::WrongEcho(error)),
+                }
+                None
+            }
+            Ask::Check { expected, request } => {
+                match codec::check_read_reply(adu, transaction, unit, &request) {
+                    Ok(data) => {
+                        let held = wire_value(&data) & expected.mask;
+                        self.watchdog_step(held == expected.value, now);
+                    }
+                    Err(ReplyError::Exception(_)) => self.watchdog_step(false, now),
+                    Err(error) => return Err(FaultCause::WrongReply(error)),
+                }
+                None
+            }
         };
-        let request = match entry.value {
-            Confirmed::Run => &self.run,
-            Confirmed::Safe => &self.safe,
-        };
-        codec::check_write_reply(adu, entry.transaction, self.unit, request)
-            .map_err(FaultCause::WrongEcho)?;
-        *oldest = None;
-        self.counters.confirmed = self.counters.confirmed.saturating_add(1);
-        Ok((!entry.superseded).then(|| OutputEvent::Confirmed {
-            value: entry.value,
-            at: now,
-            round_trip: now.since(entry.sent),
-        }))
+        self.in_flight.take_oldest();
+        Ok(event)
     }
 
-    /// Whether a write is past its confirmation time.
-    pub fn overdue(&self, now: MonoNs) -> bool {
-        self.unanswered
-            .iter()
-            .flatten()
-            .any(|entry| now > entry.deadline)
+    /// What there is to tell besides: the device's watchdog. At most one, once.
+    pub fn take_note(&mut self) -> Option<OutputEvent> {
+        self.watchdog.as_mut()?.take_note()
+    }
+
+    /// What is past its time, if anything.
+    pub fn overdue(&self, now: MonoNs) -> Option<FaultCause> {
+        self.in_flight.overdue(now)
     }
 
     /// The connection is gone: what was unanswered stays so, and the present value is due as soon as there is a new one.
     pub fn connection_lost(&mut self, now: MonoNs) {
-        self.unanswered = [None; UNANSWERED_MAX];
+        self.in_flight.clear();
+        self.phase = phase::next(self.phase, Act::Lost);
+        self.held = None;
+        self.before = None;
+        self.greeted = false;
+        self.excused = false;
         self.next_write = now;
+        if let Some(read_back) = &mut self.read_back {
+            read_back.rest();
+        }
+        if let Duty::StandBy { due, .. } = &mut self.duty {
+            *due = now;
+        }
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.lost(now);
+        }
+        self.aim(now);
     }
 
-    /// When something is due: a write or a confirmation.
+    /// When something is due: something to send or an answer.
     pub fn next_due(&self) -> MonoNs {
-        self.unanswered
-            .iter()
-            .flatten()
-            .map(|entry| entry.deadline)
-            .fold(self.next_write, MonoNs::min)
+        self.next().0.min(self.in_flight.deadline())
     }
 
     /// Whether a reply is awaited.
     pub fn awaits_reply(&self) -> bool {
-        self.unanswered.iter().any(Option::is_some)
+        !self.in_flight.is_empty()
+    }
+
+    fn stands_by(&self) -> bool {
+        matches!(self.duty, Duty::StandBy { .. })
+    }
+
+    /// What may be sent next, and when.
+    fn next(&self) -> (MonoNs, Next) {
+        if !self.in_flight.is_empty() {
+            let stops = self.phase == Phase::Stopping
+                && !self.stands_by()
+                && self.in_flight.has_room_for_a_stop();
+            let due = if stops {
+                self.next_write
+            } else {
+                MonoNs::NEVER
+            };
+            return (due, Next::Write);
+        }
+        if let Duty::StandBy { due, .. } = self.duty {
+            return (due, Next::ReadBack);
+        }
+        let look = self.read_back.as_ref().map_or(MonoNs::NEVER, ReadBack::due);
+        let watchdog = self
+            .watchdog
+            .as_ref()
+            .filter(|_| self.greeted)
+            .map_or(MonoNs::NEVER, DeviceWatchdog::due);
+        // What is due longest goes first; of two, the one further up.
+        let mut next = (self.next_write, Next::Write);
+        for other in [(look, Next::ReadBack), (watchdog, Next::Watchdog)] {
+            if other.0 < next.0 {
+                next = other;
+            }
+        }
+        next
+    }
+
+    fn ask(&mut self, next: Next, now: MonoNs) -> Option<(Ask, Frame)> {
+        let transaction = self.transaction;
+        let value = self.phase.value();
+        match next {
+            Next::Write => {
+                let count = match value {
+                    Confirmed::Run => &mut self.counters.run_writes,
+                    Confirmed::Safe => &mut self.counters.safe_writes,
+                };
+                *count = count.saturating_add(1);
+                let (request, frame) = match value {
+                    Confirmed::Run => self.values.run(transaction),
+                    Confirmed::Safe => self.values.safe(transaction),
+                };
+                self.next_write = now.after(self.refresh);
+                self.greeted = true;
+                Some((Ask::Write { value, request }, frame))
+            }
+            Next::ReadBack => {
+                if let Duty::StandBy { every, due } = &mut self.duty {
+                    *due = now.after(*every);
+                } else if let Some(read_back) = &mut self.read_back {
+                    read_back.sent();
+                }
+                let request = self.values.place();
+                let ask = Ask::ReadBack {
+                    value,
+                    expected: self.held,
+                    request,
+                };
+                Some((ask, self.values.read(transaction, &request)))
+            }
+            Next::Watchdog => {
+                let ask = self.watchdog.as_ref()?.ask()?;
+                let frame = match &ask {
+                    Ask::Arm { request } => self.values.write(transaction, request),
+                    Ask::Check { request, .. } => self.values.read(transaction, request),
+                    Ask::Write { .. } | Ask::ReadBack { .. } => return None,
+                };
+                Some((ask, frame))
+            }
+        }
+    }
+
+    /// Brings the phase to the value that is wanted now.
+    fn aim(&mut self, now: MonoNs) {
+        let runs = self.duty == Duty::Drive
+            && self.permit == Permit::Granted
+            && !self.taken
+            && self.watchdog_armed() != Some(false);
+        let act = if runs { Act::WantRun } else { Act::WantSafe };
+        let after = phase::next(self.phase, act);
+        if after.value() != self.phase.value() {
+            self.next_write = now;
+            if let Some(read_back) = &mut self.read_back {
+                read_back.rest();
+            }
+        }
+        self.phase = after;
+    }
+
+    fn echoed(
+        &mut self,
+        pending: &Pending,
+        value: Confirmed,
+        request: WriteRequest,
+        now: MonoNs,
+    ) -> Option<OutputEvent> {
+        self.counters.confirmed = self.counters.confirmed.saturating_add(1);
+        self.excused = false;
+        let word = request.wire_value();
+        let before = self.held.replace(word);
+        if pending.superseded || value != self.phase.value() {
+            return None;
+        }
+        let first = self.phase.is_open();
+        if first {
+            self.before = None;
+        }
+        self.phase = phase::next(self.phase, Act::Echoed);
+        match &mut self.read_back {
+            None => {
+                self.phase = phase::next(self.phase, Act::Matched);
+                Some(OutputEvent::Confirmed {
+                    value,
+                    at: now,
+                    round_trip: now.since(pending.sent),
+                })
+            }
+            Some(read_back) => {
+                if first {
+                    self.written = pending.sent;
+                    read_back.begin(now);
+                } else if before != Some(word) {
+                    read_back.changed(now);
+                    self.before = before.map(|word| (word, now));
+                }
+                None
+            }
+        }
+    }
+
+    /// A write was answered with something else than its echo.
+    fn refused(&mut self, error: ReplyError, now: MonoNs) -> Result<OutputEvent, FaultCause> {
+        let cause = FaultCause::WrongEcho(error);
+        let (ReplyError::Exception(_), Some(watchdog)) = (error, &mut self.watchdog) else {
+            return Err(cause);
+        };
+        // A station whose watchdog ran out refuses every write until it is armed again. The connection is sound; closing
+        // it would only bring the same answer on the next one.
+        if self.excused {
+            return Err(cause);
+        }
+        self.excused = true;
+        let lapsed = watchdog.failed(now);
+        watchdog.lost(now);
+        self.count_lapse(lapsed);
+        self.counters.failures = self.counters.failures.saturating_add(1);
+        self.phase = phase::next(self.phase, Act::Differs);
+        self.held = None;
+        self.aim(now);
+        self.next_write = self.next_write.max(now.after(self.retry));
+        Ok(OutputEvent::Failed { at: now, cause })
+    }
+
+    fn looked(
+        &mut self,
+        pending: &Pending,
+        value: Confirmed,
+        (expected, held): (Option<u16>, u16),
+        now: MonoNs,
+    ) -> Result<Option<OutputEvent>, FaultCause> {
+        self.counters.read_backs = self.counters.read_backs.saturating_add(1);
+        // With another value on its way, or due, the look says nothing; the echo of that one begins anew.
+        if self.stands_by() || pending.superseded || value != self.phase.value() {
+            return Ok(None);
+        }
+        let Some(read_back) = &mut self.read_back else {
+            return Ok(None);
+        };
+        let follows = self.phase == Phase::Running
+            && self.before.is_some_and(|(word, replaced)| {
+                word == held && !read_back.is_settled(replaced, now)
+            });
+        match read_back.look(expected == Some(held) || follows, now) {
+            Look::Matches => {
+                let since = if self.phase.is_proved() {
+                    pending.sent
+                } else {
+                    self.written
+                };
+                self.phase = phase::next(self.phase, Act::Matched);
+                Ok(Some(OutputEvent::Confirmed {
+                    value,
+                    at: now,
+                    round_trip: now.since(since),
+                }))
+            }
+            Look::TooEarly => {
+                if value == Confirmed::Safe {
+                    // Writing a stop once more does no harm.
+                    self.next_write = now;
+                }
+                Ok(None)
+            }
+            Look::Differs if self.phase.is_proved() => Ok(Some(self.overwritten(now))),
+            Look::Differs => Err(FaultCause::ReadBackDiffers),
+        }
+    }
+
+    fn overwritten(&mut self, now: MonoNs) -> OutputEvent {
+        self.counters.overwritten = self.counters.overwritten.saturating_add(1);
+        self.phase = phase::next(self.phase, Act::Differs);
+        self.next_write = now;
+        // Whoever took a permit away had a reason: another master stops the machine, or its own watchdog did.
+        self.taken = self.permit == Permit::Granted;
+        self.aim(now);
+        OutputEvent::Overwritten { at: now }
+    }
+
+    fn watchdog_step(&mut self, right: bool, now: MonoNs) {
+        let Some(watchdog) = &mut self.watchdog else {
+            return;
+        };
+        let was_armed = watchdog.is_armed();
+        let mut lapsed = false;
+        if right {
+            watchdog.done(now);
+        } else {
+            lapsed = watchdog.failed(now);
+        }
+        let armed = watchdog.is_armed();
+        self.count_lapse(lapsed);
+        if armed && !was_armed && self.phase.is_open() {
+            // A station that refused writes until now takes them from here on.
+            self.next_write = now;
+        }
+        self.aim(now);
+    }
+
+    fn count_lapse(&mut self, lapsed: bool) {
+        let lapses = &mut self.counters.watchdog_lapses;
+        *lapses = lapses.saturating_add(u64::from(lapsed));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use drivers_modbus::codec::server;
-
-    use super::*;
-
-    fn plan() -> OutputPlan {
-        OutputPlan {
-            name: "press_run".into(),
-            host: "127.0.0.1".into(),
-            port: 502,
-            unit: 1,
-            device: "press_io".into(),
-            target: OutputTarget::Coil {
-                address: 7,
-                run: true,
-            },
-            refresh: DurNs::from_ms(100),
-            confirm_within: DurNs::from_ms(50),
-            connect_timeout: DurNs::from_ms(500),
-            backoff_min: DurNs::from_ms(20),
-            backoff_max: DurNs::from_ms(200),
-            group: 0,
-            stop: rules_bundle::StopCategory::Zero,
-            read_back: None,
-            feedback: None,
-            escalate_to: None,
-            watchdog: None,
-            device_time: DurNs::ZERO,
-        }
-    }
-
-    fn ms(ms: u64) -> MonoNs {
-        MonoNs::from_ns(ms * 1_000_000)
-    }
-
-    /// Function, address and value of a request.
-    fn sent(frame: [u8; codec::REQUEST_BYTES]) -> (u8, u16, u16) {
-        let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
-        (frame[7], word(8), word(10))
-    }
-
-    const STOP: (u8, u16, u16) = (5, 7, 0x0000);
-    const RUN: (u8, u16, u16) = (5, 7, 0xFF00);
-
-    fn value(event: Option<OutputEvent>) -> Option<Confirmed> {
-        match event {
-            Some(OutputEvent::Confirmed { value, .. }) => Some(value),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn boot_writes_the_safe_value_first() {
-        let mut machine = Machine::new(&plan());
-        assert_eq!(sent(machine.frame_due(ms(0)).unwrap()), STOP, "I9");
-    }
-
-    #[test]
-    fn the_permit_is_refreshed_only_while_granted() {
-        let mut machine = Machine::new(&plan());
-        machine.set_permit(Permit::Granted, ms(0));
-        let mut runs = 0;
-        for step in 0..100 {
-            if let Some(frame) = machine.frame_due(ms(step * 10)) {
-                assert_eq!(sent(frame), RUN);
-                runs += 1;
-                assert_eq!(
-                    value(machine.on_reply(&frame, ms(step * 10)).unwrap()),
-                    Some(Confirmed::Run)
-                );
-            }
-        }
-        assert_eq!(runs, 10);
-        machine.set_permit(Permit::Withheld, ms(1_000));
-        for step in 100..200 {
-            if let Some(frame) = machine.frame_due(ms(step * 10)) {
-                assert_eq!(sent(frame), STOP, "I2");
-                machine.on_reply(&frame, ms(step * 10)).unwrap();
-            }
-        }
-    }
-
-    #[test]
-    fn a_stop_does_not_wait_for_the_answer_to_a_refresh() {
-        let mut machine = Machine::new(&plan());
-        machine.set_permit(Permit::Granted, ms(0));
-        let refresh = machine.frame_due(ms(0)).unwrap();
-        machine.set_permit(Permit::Withheld, ms(1));
-        let stop = machine.frame_due(ms(1)).unwrap();
-        assert_eq!(sent(stop), STOP);
-        assert_eq!(
-            value(machine.on_reply(&refresh, ms(2)).unwrap()),
-            None,
-            "the run echo proves nothing any more"
-        );
-        assert_eq!(
-            value(machine.on_reply(&stop, ms(3)).unwrap()),
-            Some(Confirmed::Safe)
-        );
-    }
-
-    #[test]
-    fn a_stop_is_written_again_when_a_run_went_out_behind_the_last_one() {
-        let mut machine = Machine::new(&plan());
-        let first = machine.frame_due(ms(0)).unwrap();
-        machine.set_permit(Permit::Granted, ms(1));
-        let run = machine.frame_due(ms(1)).unwrap();
-        machine.set_permit(Permit::Withheld, ms(2));
-        let second = machine.frame_due(ms(2)).unwrap();
-        assert_eq!((sent(run), sent(second)), (RUN, STOP));
-        assert_eq!(
-            value(machine.on_reply(&first, ms(3)).unwrap()),
-            None,
-            "a run was sent behind it"
-        );
-        assert_eq!(value(machine.on_reply(&run, ms(3)).unwrap()), None);
-        assert_eq!(
-            value(machine.on_reply(&second, ms(3)).unwrap()),
-            Some(Confirmed::Safe)
-        );
-    }
-
-    #[test]
-    fn a_stop_that_is_not_echoed_is_overdue_and_written_again_on_the_next_connection() {
-        let mut machine = Machine::new(&plan());
-        machine.frame_due(ms(0)).unwrap();
-        assert!(!machine.overdue(ms(50)));
-        assert!(machine.overdue(ms(51)), "H-57");
-        machine.connection_lost(ms(51));
-        assert_eq!(sent(machine.frame_due(ms(51)).unwrap()), STOP);
-    }
-
-    #[test]
-    fn anything_but_the_exact_echo_is_a_fault() {
-        for position in 0..12 {
-            let mut machine = Machine::new(&plan());
-            let mut echo = machine.frame_due(ms(0)).unwrap();
-            echo[position] ^= 1;
-            assert!(
-                machine.on_reply(&echo, ms(1)).is_err(),
-                "H-57: byte {position}"
-            );
-        }
-        let mut machine = Machine::new(&plan());
-        let request = machine.frame_due(ms(0)).unwrap();
-        let request = server::decode_request(&request).unwrap();
-        let mut buffer = [0; 260];
-        let exception =
-            server::encode_exception(&mut buffer, request.transaction, request.unit, 5, 6);
-        assert!(matches!(
-            machine.on_reply(exception.unwrap(), ms(1)),
-            Err(FaultCause::WrongEcho(_))
-        ));
-        let mut idle = Machine::new(&plan());
-        assert_eq!(
-            idle.on_reply(&[0; 12], ms(1)),
-            Err(FaultCause::Unsolicited),
-            "H-13"
-        );
-    }
-}
+mod tests;
