@@ -1,5 +1,6 @@
 //! A real guard process on a temporary socket.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -60,9 +61,18 @@ impl Guard {
 
     /// Starts it with a bundle and waits until it answers.
     pub fn start_bundle(bundle: &[u8]) -> Self {
+        Self::start_with(bundle, &[])
+    }
+
+    /// Starts it with a bundle and further arguments, in a folder that every user may pass through, and waits until it
+    /// answers.
+    pub fn start_with(bundle: &[u8], more: &[&str]) -> Self {
         let site = Site::new(bundle);
+        let passable = std::fs::Permissions::from_mode(0o711);
+        std::fs::set_permissions(site.folder.path(), passable).expect("it is ours");
         let child = Command::new(binaries::guard())
             .args(site.args())
+            .args(more)
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the guard starts");

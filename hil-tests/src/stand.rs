@@ -116,6 +116,15 @@ impl Stand {
         Self { guard, device }
     }
 
+    /// A healthy device, and a guard with further arguments.
+    pub fn with_arguments(setup: &Setup, arguments: &[&str]) -> Self {
+        let device = Device::default();
+        device.show(HEALTHY);
+        let bundle = crate::packs::bundle(&setup.yaml(device.address()));
+        let guard = Guard::start_with(&bundle, arguments);
+        Self { guard, device }
+    }
+
     /// Resets until the guard is armed and the permit has reached the device. Again and again, because a danger that
     /// the device showed just before may be read just after a reset.
     pub fn arm(&self) {

@@ -92,6 +92,14 @@ pub const ALERT_OUTBOX_MAX: usize = 65_536;
 
 /// Control connections at a time.
 pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// Of those, connections of users without rights: whoever may only look must not lock operators out.
+pub const CONTROL_CONNECTIONS_UNPRIVILEGED_MAX: usize = 8;
+/// Bytes of `/etc/passwd` and `/etc/group` that the guard reads. A host with more users has a directory service.
+pub const ACCOUNTS_BYTES_MAX: u64 = 1024 * 1024;
+/// Hours that an alert may be shelved: a day, so that every shift hears of it again (ISA-18.2 wants a limit).
+pub const SHELVE_HOURS_MAX: u64 = 24;
+/// Minutes between two reminders of a bypass that is in force (H-55): soon enough that a shift cannot forget it.
+pub const BYPASS_REMINDER_MINUTES: u64 = 15;
 /// Bytes of one control request line.
 pub const CONTROL_LINE_BYTES_MAX: usize = 4_096;
 
@@ -122,5 +130,6 @@ const _: () = assert!(
 );
 const _: () = assert!(RULE_STOPS_MAX <= OUTPUTS_MAX);
 const _: () = assert!(CONDITIONS_MAX >= RULES_MAX && CONDITIONS_MAX <= u16::MAX as usize);
+const _: () = assert!(CONTROL_CONNECTIONS_UNPRIVILEGED_MAX < CONTROL_CONNECTIONS_MAX);
 const _: () = assert!(RESET_HOLD_MIN_MS < RESET_HOLD_MAX_MS);
 const _: () = assert!(MODBUS_ADU_BYTES_MAX == 7 + 253);

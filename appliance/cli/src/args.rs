@@ -74,6 +74,10 @@ pub enum Command {
     Run {
         /// The pack (YAML) or bundle
         pack: PathBuf,
+        /// Group whose members may reset, bypass, shelve and acknowledge; everybody on this host may then look and stop
+        /// [default: only you and root may do anything]
+        #[arg(long, value_name = "GROUP")]
+        operators: Option<String>,
     },
     /// Show the state of the guard: armed or tripped, why, and what stands against a reset
     Status {

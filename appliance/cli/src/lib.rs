@@ -78,7 +78,7 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
         Command::Build { pack, output } => pack::build(pack, output, settings, out),
         Command::Schema => pack::schema(out),
         Command::Inspect { bundle } => inspect::inspect(bundle, out),
-        Command::Run { pack } => run::run(pack, settings, out),
+        Command::Run { pack, operators } => run::run(pack, operators.as_deref(), settings, out),
         Command::Status { format } => show::status(*format, settings, out),
         Command::Tags { format } => show::tags(*format, settings, out),
         Command::Latency { format, hgrm } => {

@@ -40,6 +40,8 @@ pub(crate) struct Start<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) bundle: &'a Bundle,
     pub(crate) socket: &'a Path,
+    /// Group whose members may act; `None`: only root and this user.
+    pub(crate) operators: Option<String>,
     /// Where the guard's own messages go; `None`: to our standard error.
     pub(crate) log: Option<PathBuf>,
 }
@@ -51,9 +53,10 @@ impl Running {
             bytes,
             bundle,
             socket,
+            operators,
             log,
         } = start;
-        prepare_socket_dir(socket).map_err(|source| CliError::SocketDir {
+        prepare_socket_dir(socket, operators.is_some()).map_err(|source| CliError::SocketDir {
             path: socket.to_owned(),
             source,
         })?;
@@ -72,6 +75,7 @@ impl Running {
             bundle: path,
             hash: bundle.hash.to_string(),
             socket: socket.to_owned(),
+            operators,
             log,
         };
         let supervisor = Supervisor::start(command, sender, || stop.is_set())?;
@@ -137,7 +141,12 @@ fn start_relay(
 }
 
 /// `tripline run PACK|BUNDLE`.
-pub(crate) fn run(path: &Path, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
+pub(crate) fn run(
+    path: &Path,
+    operators: Option<&str>,
+    settings: &Settings,
+    out: &mut Out,
+) -> Result<Exit, CliError> {
     let stop = StopSignal::register().map_err(CliError::Signals)?;
     let (bytes, bundle) = open_or_build(path, settings)?;
     let size = units::size(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
@@ -149,6 +158,7 @@ pub(crate) fn run(path: &Path, settings: &Settings, out: &mut Out) -> Result<Exi
         bytes: &bytes,
         bundle: &bundle,
         socket: &settings.socket,
+        operators: operators.map(str::to_owned),
         log: None,
     };
     let running = Running::start(start, &stop)?;

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::DirBuilder;
 use std::io::{self, IsTerminal as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::args::Args;
@@ -79,20 +79,26 @@ fn socket_path(around: Surroundings) -> PathBuf {
     })
 }
 
-/// Makes the directory of a socket, for us only, unless it is there.
+/// Makes the directory of a socket, unless it is there: for us only, or passable for everybody when operators of other
+/// users are to reach the socket.
 ///
 /// # Errors
 /// What the operating system said; a directory that others may write to and that is not sticky is refused.
-pub fn prepare_socket_dir(socket: &Path) -> io::Result<()> {
+pub fn prepare_socket_dir(socket: &Path, shared: bool) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let Some(dir) = socket.parent().filter(|dir| !dir.as_os_str().is_empty()) else {
         return Ok(());
     };
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let found = dir.metadata()?;
-    let ours = found.uid() == rustix::process::getuid().as_raw() || found.uid() == 0;
-    let shared = found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0;
-    if ours && !shared {
+    let own = rustix::process::getuid().as_raw();
+    let writable = found.mode() & 0o022 != 0 && found.mode() & 0o1000 == 0;
+    if (found.uid() == own || found.uid() == 0) && !writable {
+        if shared && found.uid() == own && found.mode() & 0o111 != 0o111 {
+            // Pass through, not look around: what else lies there is named by nobody.
+            let mode = (found.mode() & 0o777) | 0o111;
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode))?;
+        }
         return Ok(());
     }
     Err(io::Error::new(
@@ -104,7 +110,6 @@ pub fn prepare_socket_dir(socket: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn the_option_beats_the_variable_and_both_beat_the_default() {
@@ -150,21 +155,19 @@ mod tests {
     fn a_socket_directory_is_made_for_us_only() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("a/b/guard.sock");
-        prepare_socket_dir(&socket).unwrap();
-        for made in ["a", "a/b"] {
-            let mode = dir
-                .path()
-                .join(made)
-                .metadata()
-                .unwrap()
-                .permissions()
-                .mode();
-            assert_eq!(mode & 0o777, 0o700, "{made}");
-        }
-        prepare_socket_dir(&socket).unwrap();
+        let mode = |made: &str| {
+            let made = dir.path().join(made).metadata().unwrap();
+            made.permissions().mode() & 0o777
+        };
+        prepare_socket_dir(&socket, false).unwrap();
+        assert_eq!((mode("a"), mode("a/b")), (0o700, 0o700));
+        prepare_socket_dir(&socket, false).unwrap();
+        assert_eq!(mode("a/b"), 0o700);
+        prepare_socket_dir(&socket, true).unwrap();
+        assert_eq!(mode("a/b"), 0o711, "operators pass through");
         let shared = dir.path().join("shared");
         std::fs::create_dir(&shared).unwrap();
         std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(prepare_socket_dir(&shared.join("guard.sock")).is_err());
+        assert!(prepare_socket_dir(&shared.join("guard.sock"), true).is_err());
     }
 }

@@ -92,6 +92,7 @@ impl Setup {
             bundle: self.dir.path().join("bundle"),
             hash: hash.into(),
             socket: self.socket(),
+            operators: None,
             log: Some(self.dir.path().join("log")),
         }
     }

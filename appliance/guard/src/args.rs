@@ -8,16 +8,19 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     pub(crate) bundle: PathBuf,
     pub(crate) socket: PathBuf,
+    pub(crate) operators: Option<String>,
 }
 
 /// Shown for wrong arguments and for `--help`.
 pub(crate) const USAGE: &str = "\
 tripline-guard: the protection process of Tripline. Usually started by `tripline run` or systemd.
 
-usage: tripline-guard --bundle FILE --socket PATH
+usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP]
 
-  --bundle FILE   a bundle made by `tripline build`
-  --socket PATH   where to open the control socket
+  --bundle FILE      a bundle made by `tripline build`
+  --socket PATH      where to open the control socket
+  --operators GROUP  whose members may reset, bypass, shelve and acknowledge; everybody on this host may then look and
+                     stop. Without it root and the guard's own user may do all of that, and nobody else anything
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
 5 a host name or password file cannot be used, 6 a lane died, 7 stopped but a stop was not confirmed.
@@ -26,12 +29,13 @@ Machine protection and supervisory stop, not a certified safety component.";
 impl Args {
     /// Reads arguments (without the program's name). The error says what is wrong.
     pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let (mut bundle, mut socket) = (None, None);
+        let (mut bundle, mut socket, mut operators) = (None, None, None);
         let mut args = args;
         while let Some(arg) = args.next() {
             let place = match arg.to_str() {
                 Some("--bundle") => &mut bundle,
                 Some("--socket") => &mut socket,
+                Some("--operators") => &mut operators,
                 Some("--help" | "-h") => return Err(String::new()),
                 _ => return Err(format!("unknown argument {}", arg.display())),
             };
@@ -42,9 +46,14 @@ impl Args {
                 return Err(format!("{} is given twice", arg.display()));
             }
         }
+        let group = |path: PathBuf| {
+            let name = path.into_os_string().into_string();
+            name.map_err(|_| "--operators is not the name of a group")
+        };
         Ok(Self {
             bundle: bundle.ok_or("--bundle is missing")?,
             socket: socket.ok_or("--socket is missing")?,
+            operators: operators.map(group).transpose()?,
         })
     }
 }
@@ -58,13 +67,18 @@ mod tests {
     }
 
     #[test]
-    fn both_arguments_are_needed_once() {
-        assert_eq!(
-            parse(&["--bundle", "a", "--socket", "b"]),
+    fn bundle_and_socket_are_needed_once() {
+        let with = |operators: Option<&str>| {
             Ok(Args {
                 bundle: "a".into(),
-                socket: "b".into()
+                socket: "b".into(),
+                operators: operators.map(str::to_owned),
             })
+        };
+        assert_eq!(parse(&["--bundle", "a", "--socket", "b"]), with(None));
+        assert_eq!(
+            parse(&["--bundle", "a", "--operators", "c", "--socket", "b"]),
+            with(Some("c"))
         );
         for wrong in [
             &["--bundle", "a"][..],

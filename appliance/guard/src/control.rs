@@ -8,8 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use appliance_control::{Actor, Event, EventBody, Reply, Request};
-use rt_config::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_LINE_BYTES_MAX, GUARD_EVENTS_KEPT};
+use appliance_control::{Event, EventBody, Reply, Request};
+use rt_config::limits::{
+    CONTROL_CONNECTIONS_MAX, CONTROL_CONNECTIONS_UNPRIVILEGED_MAX, CONTROL_LINE_BYTES_MAX,
+    GUARD_EVENTS_KEPT,
+};
+
+use crate::rights::{Credentials, Gate, Peer};
 
 /// Bytes that may wait for a client. A whole pack's tags fit several times; whoever is this far behind is gone.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -32,11 +37,13 @@ pub(crate) enum SocketError {
 pub(crate) struct Listener {
     listener: UnixListener,
     path: PathBuf,
+    gate: Gate,
 }
 
 impl Listener {
-    /// Opens it for the owner alone. A file left behind by a dead guard is replaced.
-    pub(crate) fn open(path: &Path) -> Result<Self, SocketError> {
+    /// Opens it for the owner alone, or for everybody when the gate is open: then rights are a matter of each request. A
+    /// file left behind by a dead guard is replaced.
+    pub(crate) fn open(path: &Path, gate: Gate) -> Result<Self, SocketError> {
         use std::os::unix::fs::FileTypeExt;
         let fail = |source| SocketError::Io {
             path: path.to_owned(),
@@ -55,8 +62,10 @@ impl Listener {
         let bound = Self {
             listener,
             path: path.to_owned(),
+            gate,
         };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
+        let mode = if bound.gate.is_open() { 0o666 } else { 0o600 };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(fail)?;
         bound.listener.set_nonblocking(true).map_err(fail)?;
         Ok(bound)
     }
@@ -64,33 +73,30 @@ impl Listener {
     pub(crate) fn socket(&self) -> &UnixListener {
         &self.listener
     }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// The next client that waits, if any does. One that may not speak is told so and hung up on.
+    pub(crate) fn accept(&self, present: &[Connection]) -> Option<Accepted> {
+        let (stream, _) = self.listener.accept().ok()?;
+        Some(match Connection::new(stream, present, &self.gate) {
+            Some(connection) => Accepted::Client(connection),
+            None => Accepted::TurnedAway,
+        })
+    }
+}
+
+/// What became of somebody who connected.
+pub(crate) enum Accepted {
+    Client(Connection),
+    TurnedAway,
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Who is at the other end, as the operating system says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) uid: u32,
-    pub(crate) user: Option<String>,
-}
-
-impl Peer {
-    /// The name that was given, beside what cannot be chosen.
-    pub(crate) fn actor(&self, who: &str) -> Actor {
-        let given = Some(who.trim()).filter(|who| !who.is_empty());
-        let who = given
-            .or(self.user.as_deref())
-            .map_or_else(|| format!("uid {}", self.uid), str::to_owned);
-        Actor {
-            who,
-            uid: self.uid,
-            user: self.user.clone(),
-        }
     }
 }
 
@@ -108,32 +114,34 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Takes a connection if its process may speak: the guard's own user, or root.
-    pub(crate) fn accept(stream: UnixStream, present: usize) -> Option<Self> {
+    /// Takes a connection if its process may speak and there is room.
+    fn new(stream: UnixStream, present: &[Self], gate: &Gate) -> Option<Self> {
         let credentials = rustix::net::sockopt::socket_peercred(&stream).ok();
-        let allowed = credentials
-            .is_some_and(|peer| peer.uid == rustix::process::geteuid() || peer.uid.is_root());
-        if !allowed || present >= CONTROL_CONNECTIONS_MAX || stream.set_nonblocking(true).is_err() {
-            let cause = if allowed {
-                format!(
-                    "{CONTROL_CONNECTIONS_MAX} connections are open already; close one and try again"
-                )
-            } else {
-                "this user may not use the guard's control socket; use the guard's own user, or root".to_owned()
-            };
+        let peer = credentials.and_then(|peer| {
+            gate.admit(Credentials {
+                uid: peer.uid.as_raw(),
+                gid: peer.gid.as_raw(),
+            })
+        });
+        let taken = match &peer {
+            Some(peer) => refusal(peer.may_act, present),
+            None => Some(
+                "this user may not use the guard's control socket; use the guard's own user, or root".to_owned(),
+            ),
+        };
+        if let Some(cause) = taken {
             let mut line = serde_json::to_vec(&Reply::Error { cause }).unwrap_or_default();
             line.push(b'\n');
             let mut stream = stream;
+            // Never waits: a few bytes into an empty socket.
+            let _ = stream.set_nonblocking(true);
             let _ = stream.write_all(&line);
             return None;
         }
-        let peer = Peer {
-            uid: credentials?.uid.as_raw(),
-            user: None,
-        };
+        stream.set_nonblocking(true).ok()?;
         Some(Self {
             stream,
-            peer,
+            peer: peer?,
             input: Vec::new(),
             output: VecDeque::new(),
             events_after: None,
@@ -252,6 +260,19 @@ impl Connection {
             }
         }
     }
+}
+
+/// Why there is no room for one more, if there is none. Who may act finds room when those who may only look have all of
+/// theirs.
+fn refusal(may_act: bool, present: &[Connection]) -> Option<String> {
+    let limit = if may_act {
+        (present.len() >= CONTROL_CONNECTIONS_MAX).then_some(CONTROL_CONNECTIONS_MAX)
+    } else {
+        let others = present.iter().filter(|other| !other.peer.may_act).count();
+        (others >= CONTROL_CONNECTIONS_UNPRIVILEGED_MAX || present.len() >= CONTROL_CONNECTIONS_MAX)
+            .then_some(CONTROL_CONNECTIONS_UNPRIVILEGED_MAX)
+    };
+    limit.map(|limit| format!("{limit} connections are open already; close one and try again"))
 }
 
 fn parse(line: &[u8]) -> Result<Request, String> {
@@ -381,23 +402,24 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tripline-socket-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("guard.sock");
-        let first = Listener::open(&path).unwrap();
-        assert!(matches!(Listener::open(&path), Err(SocketError::InUse(_))));
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        let gate = |operators: Option<&str>| Gate::new(operators.map(str::to_owned)).unwrap();
+        let open = |path: &Path| Listener::open(path, gate(None));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let first = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(SocketError::InUse(_))));
+        assert_eq!(mode(&path), 0o600);
+        let shared = folder.join("shared.sock");
+        let second = Listener::open(&shared, gate(Some("root"))).unwrap();
+        assert_eq!(mode(&shared), 0o666, "anybody may look and stop");
+        drop(second);
         // A guard that was killed does not remove its file.
         let stale = folder.join("stale.sock");
         drop(UnixListener::bind(&stale).unwrap());
         assert!(stale.exists());
-        drop(Listener::open(&stale).unwrap());
+        drop(open(&stale).unwrap());
         assert!(!stale.exists());
         std::fs::write(&stale, "x").unwrap();
-        assert!(matches!(
-            Listener::open(&stale),
-            Err(SocketError::NotASocket(_))
-        ));
+        assert!(matches!(open(&stale), Err(SocketError::NotASocket(_))));
         drop(first);
         std::fs::remove_dir_all(&folder).unwrap();
     }

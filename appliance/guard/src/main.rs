@@ -28,6 +28,7 @@ mod message;
 mod placement;
 mod report;
 mod rescue;
+mod rights;
 mod serve;
 mod stages;
 mod start;

@@ -32,6 +32,7 @@ use crate::lane_thread::{Driven, Inline, LaneEnd, Runner, notify};
 use crate::message::{Command, Message, Snapshot};
 use crate::placement::ThreadSettings;
 use crate::report::Placement;
+use crate::rights::Gate;
 use crate::serve::{Guard, LaneHandle};
 use crate::stages::Stages;
 use crate::wiring;
@@ -43,9 +44,10 @@ type Refused = (Exit, String);
 
 /// Starts everything. On success every lane runs and every output is being driven to its safe value.
 pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
+    let gate = Gate::new(args.operators.clone()).map_err(|cause| (Exit::Usage, cause))?;
     let bundle = read_bundle(&args.bundle)?;
     let listener =
-        Listener::open(&args.socket).map_err(|error| (Exit::Socket, error.to_string()))?;
+        Listener::open(&args.socket, gate).map_err(|error| (Exit::Socket, error.to_string()))?;
     let mut degraded = Vec::new();
     if let Err(error) = host::lock_memory() {
         degraded.push(format!(

@@ -14,4 +14,6 @@ mod life;
 mod limits;
 mod outputs;
 mod refusals;
+mod reset;
+mod rights;
 mod tree;

@@ -91,6 +91,7 @@ impl Stage {
             bytes: &built.bytes,
             bundle: &built.bundle,
             socket: &socket,
+            operators: None,
             log: Some(log.clone()),
         };
         let running = Running::start(start, stop).inspect_err(|_| {

@@ -43,6 +43,8 @@ pub struct GuardCommand {
     pub hash: String,
     /// Where the guard listens.
     pub socket: PathBuf,
+    /// Group whose members may act; `None`: only root and our own user.
+    pub operators: Option<String>,
     /// Where its messages go; `None`: to our standard error.
     pub log: Option<PathBuf>,
 }

@@ -82,6 +82,12 @@ impl Guard {
             .arg(&command.bundle)
             .arg("--socket")
             .arg(&command.socket)
+            .args(
+                command
+                    .operators
+                    .iter()
+                    .flat_map(|group| ["--operators", group]),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)

@@ -7,9 +7,9 @@ use rt_config::clock::{monotonic_ns, wall_ns};
 
 use super::Guard;
 use super::press::{HOLD_MAX, HOLD_MIN};
-use crate::control::Peer;
 use crate::message::Command;
 use crate::report;
+use crate::rights::Peer;
 
 /// What stands against an act.
 struct Against {
@@ -21,12 +21,30 @@ struct Against {
 impl Guard {
     /// Does what was asked, or says why not.
     pub(super) fn act(&mut self, request: &Request, peer: &Peer) -> Result<Reply, String> {
+        if let Some(act) = request.needs_rights()
+            && !peer.may_act
+        {
+            return Ok(self.not_allowed(act, peer));
+        }
         match request {
             Request::ResetPress { who } => self.press(who, peer),
             Request::ResetRelease { nonce } => self.release(*nonce, peer),
             Request::Trip { reason } => self.trip(reason, peer),
             _ => Err("this guard does not do that yet".to_owned()),
         }
+    }
+
+    /// Says no to somebody without rights, and keeps that they tried (I14).
+    fn not_allowed(&mut self, act: &str, peer: &Peer) -> Reply {
+        let (cause, help) = self.parts.listener.gate().missing(act);
+        let body = EventBody::NotAllowed {
+            act: act.to_owned(),
+            cause: cause.clone(),
+            by: peer.actor(""),
+        };
+        self.log
+            .push_unless_last(monotonic_ns(), wall_ns(), "all", body);
+        Reply::Refused { cause, help }
     }
 
     fn press(&mut self, who: &str, peer: &Peer) -> Result<Reply, String> {

@@ -10,9 +10,10 @@ use rules_bundle::LanePlan;
 
 use super::{Guard, LaneHandle, Totals};
 use crate::acquire::LinkStats;
-use crate::control::{Connection, Peer};
+use crate::control::Accepted;
 use crate::message::Snapshot;
 use crate::report;
+use crate::rights::Peer;
 use crate::stages::Stage;
 use crate::state;
 
@@ -24,11 +25,11 @@ impl Guard {
     pub(super) fn serve_clients(&mut self) {
         // More wait for the next turn, or a flood of connections would be all that is served.
         for _ in 0..limits::CONTROL_CONNECTIONS_MAX {
-            let Ok((stream, _)) = self.parts.listener.socket().accept() else {
-                break;
-            };
-            self.clients
-                .extend(Connection::accept(stream, self.clients.len()));
+            match self.parts.listener.accept(&self.clients) {
+                Some(Accepted::Client(client)) => self.clients.push(client),
+                Some(Accepted::TurnedAway) => {}
+                None => break,
+            }
         }
         let mut clients = std::mem::take(&mut self.clients);
         for client in &mut clients {
@@ -125,7 +126,7 @@ impl Guard {
             reasons,
             reset_refusal: refusal.map(|(plan, refusal)| report::refusal_cause(plan, refusal)),
             degraded: self.parts.degraded.clone(),
-            operators: None,
+            operators: self.parts.listener.gate().operators().map(str::to_owned),
             shelved: Vec::new(),
             sentinel: None,
             pack: self.plan.name.clone(),
