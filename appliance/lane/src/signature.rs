@@ -79,12 +79,12 @@ mod tests {
     #[test]
     fn h32_a_stage_that_is_skipped_repeated_or_exchanged_is_seen() {
         assert_eq!(of(&ORDER), EXPECTED_SIGNATURE);
-        for index in 0..ORDER.len() {
+        for (index, stage) in ORDER.into_iter().enumerate() {
             let mut skipped = ORDER.to_vec();
             skipped.remove(index);
             assert_ne!(of(&skipped), EXPECTED_SIGNATURE);
             let mut repeated = ORDER.to_vec();
-            repeated.insert(index, ORDER[index]);
+            repeated.insert(index, stage);
             assert_ne!(of(&repeated), EXPECTED_SIGNATURE);
             for other in index + 1..ORDER.len() {
                 let mut exchanged = ORDER;

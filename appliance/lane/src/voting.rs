@@ -27,7 +27,10 @@ pub(crate) struct Changes {
 struct Channel {
     /// Since when it deviates by more than the alert or the bad limit.
     beyond_alert: Option<MonoNs>,
-    beyond_bad: Option<MonoNs>,
+    /// Since when it is on the other side of the bad limit than it counts as.
+    crossed_bad: Option<MonoNs>,
+    /// It deviates beyond the bad limit.
+    deviant: bool,
     alerted: bool,
     suspect: Option<Cause>,
 }
@@ -122,7 +125,7 @@ impl Voting {
         };
         self.channels
             .iter()
-            .flat_map(|channel| [channel.beyond_alert, channel.beyond_bad])
+            .flat_map(|channel| [channel.beyond_alert, channel.crossed_bad])
             .flatten()
             .map(|since| since.after(plan.lasting))
             .filter(|due| *due > now)
@@ -132,10 +135,11 @@ impl Voting {
 }
 
 impl Channel {
-    /// Whether it has deviated beyond the bad limit for long enough.
+    /// Whether it deviates beyond the bad limit. Both directions must last: a channel that was found wrong is not right
+    /// again because another one moves too.
     fn deviates(&mut self, plan: &DeviationPlan, distance: f64, now: MonoNs) -> bool {
-        let track = |since: &mut Option<MonoNs>, beyond: bool| {
-            if beyond {
+        let track = |since: &mut Option<MonoNs>, holds: bool| {
+            if holds {
                 since.get_or_insert(now);
             } else {
                 *since = None;
@@ -145,9 +149,15 @@ impl Channel {
             &mut self.beyond_alert,
             plan.alert.is_some_and(|limit| distance > limit),
         );
-        track(&mut self.beyond_bad, distance > plan.bad);
-        self.beyond_bad
+        track(&mut self.crossed_bad, (distance > plan.bad) != self.deviant);
+        if self
+            .crossed_bad
             .is_some_and(|since| now >= since.after(plan.lasting))
+        {
+            self.deviant = !self.deviant;
+            self.crossed_bad = None;
+        }
+        self.deviant
     }
 }
 
@@ -254,6 +264,12 @@ mod tests {
         );
         assert_eq!(voting.suspect(0), None);
         voting.look(&at(52.0, 3_100), ms(3_100));
+        assert_eq!(
+            voting.suspect(2),
+            Some(Cause::Deviation),
+            "coming back lasts as long"
+        );
+        voting.look(&at(52.0, 4_100), ms(4_100));
         assert_eq!(voting.suspect(2), None);
     }
 

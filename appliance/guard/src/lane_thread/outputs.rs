@@ -67,15 +67,15 @@ impl Runner {
                 self.lane.output_event(index, event);
                 self.next_tick = MonoNs::ZERO;
             }
-            if let Some(OutputEvent::Failed { at, cause }) = event {
-                if let Some(message) = output.fault(index, at, cause) {
-                    send(
-                        &mut self.messages,
-                        message,
-                        &mut self.messages_lost,
-                        &mut self.told_main,
-                    );
-                }
+            if let Some(OutputEvent::Failed { at, cause }) = event
+                && let Some(message) = output.fault(index, at, cause)
+            {
+                send(
+                    &mut self.messages,
+                    message,
+                    &mut self.messages_lost,
+                    &mut self.told_main,
+                );
             }
         }
     }
