@@ -13,6 +13,16 @@ pub fn guard() -> &'static Path {
     BUILT.get_or_init(|| build("appliance-guard", "tripline-guard"))
 }
 
+/// A guard that can be told to fail: feature `inject` of appliance-guard, under a name of its own.
+pub fn guard_that_fails() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let binary = "tripline-guard-inject";
+        let more = ["--features", "inject", "--bin", binary];
+        build_with("appliance-guard", binary, &more)
+    })
+}
+
 /// The command.
 pub fn tripline() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -20,9 +30,14 @@ pub fn tripline() -> &'static Path {
 }
 
 fn build(package: &str, binary: &str) -> PathBuf {
+    build_with(package, binary, &[])
+}
+
+fn build_with(package: &str, binary: &str, more: &[&str]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--package", package]);
+    command.args(more);
     // What `cargo test` tells its tests about their own package must not reach another build: ring's build script asks
     // to be run again when these change, and half of the tree would be compiled anew, here and in the next build outside.
     for (name, _) in std::env::vars_os() {

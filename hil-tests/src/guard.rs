@@ -36,6 +36,11 @@ impl Site {
         self.folder.path().join("guard.sock")
     }
 
+    /// A file in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// The guard's arguments.
     pub fn args(&self) -> [std::ffi::OsString; 4] {
         [
@@ -70,12 +75,17 @@ impl Guard {
         let site = Site::new(bundle);
         let passable = std::fs::Permissions::from_mode(0o711);
         std::fs::set_permissions(site.folder.path(), passable).expect("it is ours");
-        let child = Command::new(binaries::guard())
-            .args(site.args())
-            .args(more)
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the guard starts");
+        Self::start_as(site, binaries::guard(), |command| {
+            command.args(more);
+        })
+    }
+
+    /// Starts `program` as the guard of a site, with what `more` adds to its command, and waits until it answers.
+    pub fn start_as(site: Site, program: &Path, more: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(program);
+        command.args(site.args()).stderr(Stdio::inherit());
+        more(&mut command);
+        let child = command.spawn().expect("the guard starts");
         let mut guard = Self { child, site };
         wait_until("the guard answers", || {
             let ended = guard.child.try_wait().expect("its state is known");
@@ -127,6 +137,31 @@ impl Guard {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)
             .expect("it takes signals");
         self.child.wait().expect("it ends").code()
+    }
+
+    /// Its site.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Kills it, and leaves what it left behind to a successor.
+    pub fn kill_and_leave(mut self) -> Site {
+        self.child.kill().expect("it can be killed");
+        let _ = self.child.wait();
+        let nowhere = Site {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        std::mem::replace(&mut self.site, nowhere)
+    }
+
+    /// Waits for its end, with patience.
+    pub fn wait_end(&mut self) -> Option<i32> {
+        let mut ended = None;
+        wait_until("the guard ends", || {
+            ended = self.child.try_wait().expect("its state is known");
+            ended.is_some()
+        });
+        ended.and_then(|status| status.code())
     }
 
     /// Kills it: no goodbye, no stop.

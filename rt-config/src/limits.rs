@@ -52,6 +52,19 @@ pub const ASSUMED_FUEL_PS: u32 = 10_000;
 /// Microseconds a turn of the lane that reaction times are computed with: wake-up, scheduling, system calls of a host
 /// that is not tuned.
 pub const ASSUMED_TURN_US: u64 = 1_000;
+/// Longest silence of a lane before the sentinel stops its outputs, unless its tightest deadline is shorter. Five times
+/// what throttling of real-time threads takes at most, with room for a host that steals.
+pub const WATCHDOG_LATEST_MAX_MS: u64 = 500;
+/// The same at least, however tight the deadlines: throttling takes 50 ms of each second, a noisy host stole 16 ms at a time.
+pub const WATCHDOG_LATEST_MIN_MS: u64 = 100;
+/// Timer turns that may be missing at least: one that is late is jitter, which the lane itself judges.
+pub const WATCHDOG_TURNS_MIN: u64 = 4;
+/// Silence of the sentinel after which the main thread calls it lost and stops every output: a hundred of its periods.
+pub const SENTINEL_LOST_MS: u64 = 100 * SENTINEL_PERIOD_MS;
+/// Stack of the sentinel's thread: as a lane's.
+pub const SENTINEL_STACK_BYTES: usize = LANE_STACK_BYTES;
+/// Time between two looks of the sentinel at its lanes: a tenth of the shortest window.
+pub const SENTINEL_PERIOD_MS: u64 = 10;
 /// Bytes of a rule's message or runbook link.
 pub const TEXT_BYTES_MAX: usize = 1_024;
 
@@ -131,5 +144,7 @@ const _: () = assert!(
 const _: () = assert!(RULE_STOPS_MAX <= OUTPUTS_MAX);
 const _: () = assert!(CONDITIONS_MAX >= RULES_MAX && CONDITIONS_MAX <= u16::MAX as usize);
 const _: () = assert!(CONTROL_CONNECTIONS_UNPRIVILEGED_MAX < CONTROL_CONNECTIONS_MAX);
+const _: () = assert!(SENTINEL_PERIOD_MS * 10 <= WATCHDOG_LATEST_MIN_MS);
+const _: () = assert!(WATCHDOG_LATEST_MIN_MS < WATCHDOG_LATEST_MAX_MS);
 const _: () = assert!(RESET_HOLD_MIN_MS < RESET_HOLD_MAX_MS);
 const _: () = assert!(MODBUS_ADU_BYTES_MAX == 7 + 253);

@@ -23,7 +23,7 @@ usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP]
                      stop. Without it root and the guard's own user may do all of that, and nobody else anything
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
-5 a host name or password file cannot be used, 6 a lane died, 7 stopped but a stop was not confirmed.
+5 a host name or password file cannot be used, 6 the watchdog had stopped a lane, 7 stopped but a stop was not confirmed.
 Machine protection and supervisory stop, not a certified safety component.";
 
 impl Args {

@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     Socket = 4,
     /// A host name in the plan could not be resolved, or a password file not be used.
     Resolve = 5,
-    /// A lane died; its outputs were stopped from the main thread where they could be reached.
+    /// Asked to stop after the watchdog had stopped a lane: it hung, died, ran away or skipped a stage.
     LaneDied = 6,
     /// Asked to stop, but a stop was not confirmed: trust the device's watchdog, then look.
     Unconfirmed = 7,

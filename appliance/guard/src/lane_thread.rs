@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer};
-use appliance_lane::{Lane, ResetRefusal};
+use appliance_lane::{Hold, Lane, ResetRefusal};
 use appliance_sandbox::RuleModule;
 use drivers_frame::{DeviceId, DurNs, MonoNs, Step};
 use rt_config::clock::monotonic_ns;
@@ -21,6 +21,7 @@ use rustix::event::PollFlags;
 
 use crate::acquire::{Source, interest};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
+use crate::pulse::{Beat, Orders, Phase, Stage as Checkpoint};
 use crate::stages::{Stage, Stages};
 
 pub(crate) use outputs::Driven;
@@ -79,6 +80,12 @@ pub(crate) struct Runner {
     pub(crate) stop_by: Option<MonoNs>,
     pub(crate) messages_lost: u64,
     pub(crate) told_main: bool,
+    /// What the sentinel watches.
+    pub(crate) beat: Beat,
+    /// What the sentinel orders.
+    pub(crate) orders: Arc<Orders>,
+    /// The order to stop for good was taken.
+    pub(crate) forbidden: bool,
 }
 
 fn now() -> MonoNs {
@@ -88,17 +95,30 @@ fn now() -> MonoNs {
 impl Runner {
     /// Runs until the guard goes down.
     pub(crate) fn run(mut self) -> LaneEnd {
+        self.beat.enter(Phase::Running);
         loop {
+            #[cfg(feature = "inject")]
+            crate::inject::turn();
+            self.beat.begin();
             let progress = self.acquire();
             let taken = self.ingest();
             let commanded = self.obey();
             let at = now();
-            if taken || commanded || at >= self.next_tick {
+            let ticked = taken || commanded || at >= self.next_tick;
+            if ticked {
                 self.tick(at, taken);
             }
             self.confirm();
+            if ticked {
+                self.beat.complete(at);
+            }
+            #[cfg(feature = "inject")]
+            if crate::inject::runs_away() {
+                self.beat.feed();
+            }
             self.tell_main();
             if let Some(end) = self.ended() {
+                self.beat.enter(Phase::Ended);
                 return end;
             }
             if !progress && !self.spin {
@@ -147,11 +167,16 @@ impl Runner {
                 );
             }
         }
+        self.beat.pass(Checkpoint::Acquire);
         progress
     }
 
     /// Takes every queued sample. `true` when there was one, or when frames were lost.
     fn ingest(&mut self) -> bool {
+        #[cfg(feature = "inject")]
+        if crate::inject::skips() {
+            return false;
+        }
         let mut any = false;
         for (device, queue) in &mut self.queues {
             // Lost first: what is drained afterwards may be fresher than the loss.
@@ -174,6 +199,7 @@ impl Runner {
                 .record(now().since(oldest));
             any = true;
         }
+        self.beat.pass(Checkpoint::Ingest);
         any
     }
 
@@ -187,7 +213,7 @@ impl Runner {
     }
 
     fn obey(&mut self) -> bool {
-        let mut any = false;
+        let mut any = self.obey_orders();
         while let Ok(command) = self.commands.pop() {
             any = true;
             let message = match command {
@@ -214,7 +240,18 @@ impl Runner {
                 &mut self.told_main,
             );
         }
+        self.beat.pass(Checkpoint::Obey);
         any
+    }
+
+    /// Takes the sentinel's order, which comes once and is for good. `true` when it came now.
+    fn obey_orders(&mut self) -> bool {
+        if self.forbidden || !self.orders.is_forbidden() {
+            return false;
+        }
+        self.forbidden = true;
+        self.lane.hold(Hold::Watchdog, now());
+        true
     }
 
     fn tick(&mut self, at: MonoNs, taken: bool) {
@@ -223,6 +260,7 @@ impl Runner {
         if taken {
             self.stages.of(Stage::Evaluate).record(evaluated.since(at));
         }
+        self.beat.pass_tick(self.lane.checkpoint().signature);
         self.drive(evaluated);
         for event in self.lane.events() {
             let message = Message::Event(*event);

@@ -23,16 +23,20 @@ mod acquire;
 mod args;
 mod control;
 mod exit;
+#[cfg(feature = "inject")]
+mod inject;
 mod lane_thread;
 mod message;
 mod placement;
+mod pulse;
 mod report;
-mod rescue;
 mod rights;
+mod sentinel;
 mod serve;
 mod stages;
 mod start;
 mod state;
+mod window;
 mod wiring;
 
 use std::process::ExitCode;
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
             return Exit::Usage.into();
         }
     };
+    #[cfg(feature = "inject")]
+    inject::listen();
     match start::start(&args) {
         Ok(guard) => guard.serve().into(),
         Err((exit, cause)) => {

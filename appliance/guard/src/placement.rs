@@ -23,20 +23,20 @@ impl ThreadSettings {
             && let Err(error) = cpu::pin_to(wanted)
         {
             problems.push(format!(
-                "lane {}: not pinned to core {wanted} ({error})",
+                "{}: not pinned to core {wanted} ({error})",
                 self.name
             ));
             core = None;
         }
         if let Err(error) = host::set_timer_slack() {
-            problems.push(format!("lane {}: timer slack not set ({error})", self.name));
+            problems.push(format!("{}: timer slack not set ({error})", self.name));
         }
         let scheduling = if self.priority == 0 {
             "ordinary".to_owned()
         } else if self.spin && !self.isolated {
             // A spinning FIFO thread is throttled for 50 ms each second and starves whatever shares its core.
             problems.push(format!(
-                "lane {}: spins on a core that is not isolated, so it keeps the ordinary scheduler. Isolate the core (isolcpus=) or use `wait: park`",
+                "{}: spins on a core that is not isolated, so it keeps the ordinary scheduler. Isolate the core (isolcpus=) or use `wait: park`",
                 self.name
             ));
             let _ = host::set_ordinary();
@@ -46,7 +46,7 @@ impl ThreadSettings {
                 Ok(()) => format!("fifo {}", self.priority),
                 Err(error) => {
                     problems.push(format!(
-                        "lane {}: no real-time priority ({error}): other programs may delay a stop. Grant CAP_SYS_NICE",
+                        "{}: no real-time priority ({error}): other programs may delay a stop. Grant CAP_SYS_NICE",
                         self.name
                     ));
                     let _ = host::set_ordinary();

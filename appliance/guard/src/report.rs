@@ -11,6 +11,7 @@ use rules_bundle::LanePlan;
 
 use crate::acquire::LinkStats;
 use crate::message::Snapshot;
+use crate::pulse::Orders;
 use crate::stages::Recorder;
 
 /// A rule's id.
@@ -305,6 +306,7 @@ pub(crate) fn lane_status(
     placement: &Placement,
     snapshot: &Snapshot,
     links: &[Option<LinkStats>],
+    orders: &Orders,
 ) -> LaneStatus {
     let counters = snapshot.counters;
     LaneStatus {
@@ -361,7 +363,8 @@ pub(crate) fn lane_status(
                     Permit::Withheld => "withheld",
                 }
                 .to_owned(),
-                first_out: state.latch.map(|latch| latch.first_out.as_str().to_owned()),
+                first_out: watchdog_words(orders)
+                    .or_else(|| Some(state.latch?.first_out.as_str().to_owned())),
                 rule: state
                     .latch
                     .and_then(|latch| latching_rule(plan, latch.first_out)),
@@ -424,6 +427,80 @@ fn group_statuses(plan: &LanePlan, snapshot: &Snapshot) -> Vec<GroupStatus> {
         }
     };
     plan.trip_groups.iter().enumerate().map(status).collect()
+}
+
+/// What the sentinel knows of a lane that does not answer.
+pub(crate) fn silent_lane_status(
+    plan: &LanePlan,
+    placement: &Placement,
+    orders: &Orders,
+) -> LaneStatus {
+    LaneStatus {
+        name: plan.name.clone(),
+        core: placement.core,
+        scheduling: placement.scheduling.clone(),
+        wait: placement.wait.to_owned(),
+        ticks: 0,
+        samples: 0,
+        out_of_order: 0,
+        frames_lost: 0,
+        evaluations: 0,
+        comparison_faults: 0,
+        window_overruns: 0,
+        devices: Vec::new(),
+        rules: Vec::new(),
+        votings: plan
+            .votings
+            .iter()
+            .map(|voting| voting_status(plan, voting))
+            .collect(),
+        bypasses: Vec::new(),
+        groups: plan
+            .trip_groups
+            .iter()
+            .enumerate()
+            .map(|(index, group)| {
+                let outputs = plan.outputs.iter();
+                let of_group = outputs.filter(|output| usize::from(output.group) == index);
+                GroupStatus {
+                    name: group.name.clone(),
+                    first_out: watchdog_words(orders),
+                    rule: None,
+                    latched_for_ns: None,
+                    latched_wall_ns: None,
+                    before_restart: None,
+                    outputs: of_group.map(|output| output.name.clone()).collect(),
+                }
+            })
+            .collect(),
+        holds: None,
+        outputs: plan
+            .outputs
+            .iter()
+            .enumerate()
+            .map(|(index, output)| {
+                let (connected, confirmed) = orders.output(index);
+                OutputStatus {
+                    name: output.name.clone(),
+                    group: group_name(plan, output.group),
+                    permit: "withheld".to_owned(),
+                    first_out: watchdog_words(orders),
+                    rule: None,
+                    latched_for_ns: None,
+                    connected,
+                    confirmed,
+                    proof: OutputProof::default(),
+                    confirmations: 0,
+                    failures: 0,
+                }
+            })
+            .collect(),
+    }
+}
+
+/// Why the sentinel stopped a lane's outputs, when it did.
+fn watchdog_words(orders: &Orders) -> Option<String> {
+    Some(format!("watchdog: {}", orders.fault()?.as_str()))
 }
 
 fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {

@@ -2,14 +2,15 @@
 
 mod acts;
 mod answer;
+mod down;
 mod press;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,14 +29,19 @@ use crate::control::{Connection, EventLog, Listener};
 use crate::exit::Exit;
 use crate::lane_thread::{LaneEnd, notify};
 use crate::message::{Command, Message, Snapshot};
+use crate::pulse::Orders;
 use crate::report::{self, Placement};
-use crate::rescue;
+use crate::sentinel::Sentinel;
 use crate::stages::{Recorder, Stages};
 use crate::start::News;
+use crate::window::Fault;
 use press::Press;
 
 /// How long a lane may take to answer. It answers within its timer period; this bounds a hang.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the main thread sleeps at most: then it looks whether the sentinel still beats.
+const LOOK_EVERY_NS: i64 = 100_000_000;
 
 /// A running lane, seen from the main thread.
 pub(crate) struct LaneHandle {
@@ -47,8 +53,11 @@ pub(crate) struct LaneHandle {
     pub(crate) placement: Placement,
     /// Per device; `None` for one that the lane reads itself, or that has only outputs.
     pub(crate) stats: Vec<Option<Arc<Mutex<LinkStats>>>>,
-    /// Addresses of the outputs.
-    pub(crate) addresses: Vec<SocketAddr>,
+    /// What the sentinel found.
+    pub(crate) orders: Arc<Orders>,
+    /// What was told of that.
+    pub(crate) told: Option<Fault>,
+    pub(crate) told_proved: bool,
     pub(crate) spare: Option<Box<Snapshot>>,
 }
 
@@ -59,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) signals: UnixStream,
     pub(crate) degraded: Vec<String>,
     pub(crate) lanes: Vec<LaneHandle>,
+    pub(crate) sentinel: Sentinel,
     pub(crate) news: News,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) wake: Arc<OwnedFd>,
@@ -92,6 +102,7 @@ pub(crate) struct Guard {
     press: Press,
     started: u64,
     stopping: bool,
+    beats: watch::BeatWatch,
 }
 
 struct Running {
@@ -99,6 +110,7 @@ struct Running {
     signals: UnixStream,
     degraded: Vec<String>,
     lanes: Vec<LaneHandle>,
+    sentinel: Sentinel,
     news: News,
     stop: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
@@ -116,6 +128,7 @@ impl Guard {
                 signals: parts.signals,
                 degraded: parts.degraded,
                 lanes: parts.lanes,
+                sentinel: parts.sentinel,
                 news: parts.news,
                 stop: parts.stop,
                 wake: parts.wake,
@@ -138,17 +151,16 @@ impl Guard {
             press: Press::default(),
             started: monotonic_ns(),
             stopping: false,
+            beats: watch::BeatWatch::new(MonoNs::from_ns(monotonic_ns())),
         }
     }
 
-    /// Serves until asked to stop or a lane dies.
+    /// Serves until asked to stop. A lane that dies or hangs does not end it: its outputs are stopped, the others go on.
     pub(crate) fn serve(mut self) -> Exit {
         loop {
             self.wait();
             self.take_reports();
-            if let Some(dead) = self.dead_lane() {
-                return self.lane_died(dead);
-            }
+            self.look_after();
             if self.asked_to_stop() {
                 return self.go_down();
             }
@@ -169,13 +181,13 @@ impl Guard {
             flags.set(PollFlags::OUT, client.wants_write());
             fds.push(PollFd::new(client.stream(), flags));
         }
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
         let busy = self.clients.iter().any(Connection::has_request);
+        let patience = Timespec {
+            tv_sec: 0,
+            tv_nsec: if busy { 0 } else { LOOK_EVERY_NS },
+        };
         // An interrupted poll is a wake-up like any other.
-        let _ = poll(&mut fds, busy.then_some(&at_once));
+        let _ = poll(&mut fds, Some(&patience));
         self.clear_wake();
     }
 
@@ -265,7 +277,8 @@ impl Guard {
         make: impl Fn(&mut LaneHandle) -> Option<Command>,
         done: impl Fn(&Answers) -> bool,
     ) -> Result<(), String> {
-        for lane in &mut self.parts.lanes {
+        let waited_for = |lane: &LaneHandle| !lane.orders.is_silent();
+        for lane in self.parts.lanes.iter_mut().filter(|lane| waited_for(lane)) {
             let command = make(lane).ok_or("a lane is busy with an earlier question; ask again")?;
             lane.commands
                 .push(command)
@@ -273,7 +286,14 @@ impl Guard {
             notify(lane.wake.as_fd());
         }
         let until = Instant::now().checked_add(ANSWER_PATIENCE);
-        while !self.answers.iter().all(&done) {
+        // A lane may fall silent while it is waited for.
+        while self
+            .parts
+            .lanes
+            .iter()
+            .zip(&self.answers)
+            .any(|(lane, answers)| waited_for(lane) && !done(answers))
+        {
             if until.is_none_or(|until| Instant::now() >= until) {
                 return Err("a lane did not answer in time; its watchdogs decide now".to_owned());
             }
@@ -313,72 +333,6 @@ impl Guard {
 
     fn asked_to_stop(&mut self) -> bool {
         matches!(self.parts.signals.read(&mut [0_u8; 16]), Ok(count) if count > 0)
-    }
-
-    fn dead_lane(&self) -> Option<usize> {
-        self.parts
-            .lanes
-            .iter()
-            .position(|lane| lane.thread.as_ref().is_none_or(JoinHandle::is_finished))
-    }
-
-    /// Stops every output over fresh connections: a lane that is gone cannot, and the others go down with it.
-    fn lane_died(mut self, dead: usize) -> Exit {
-        let name = self
-            .plan
-            .lanes
-            .get(dead)
-            .map_or("?", |plan| plan.name.as_str());
-        say!("tripline-guard: lane {name} died; its outputs are stopped from here, the guard ends");
-        if let (Some(plan), Some(lane)) = (self.plan.lanes.get(dead), self.parts.lanes.get(dead)) {
-            for (output, address) in plan.outputs.iter().zip(&lane.addresses) {
-                if !rescue::stop(output, *address) {
-                    say!(
-                        "tripline-guard: output {} did not confirm; its device's watchdog decides",
-                        output.name
-                    );
-                }
-            }
-        }
-        self.stop_lanes();
-        Exit::LaneDied
-    }
-
-    /// Stops every output, waits for the confirmations, ends.
-    fn go_down(mut self) -> Exit {
-        self.stopping = true;
-        let ends = self.stop_lanes();
-        self.take_reports();
-        self.publish();
-        if ends.iter().all(|end| *end == Some(LaneEnd::Safe)) {
-            Exit::Safe
-        } else {
-            say!(
-                "tripline-guard: at least one stop was not confirmed; its device's watchdog decides"
-            );
-            Exit::Unconfirmed
-        }
-    }
-
-    fn stop_lanes(&mut self) -> Vec<Option<LaneEnd>> {
-        self.parts.stop.store(true, Ordering::Release);
-        for lane in &mut self.parts.lanes {
-            let _ = lane.commands.push(Command::ShutDown);
-            notify(lane.wake.as_fd());
-        }
-        let mut ends = Vec::new();
-        for lane in &mut self.parts.lanes {
-            ends.push(
-                lane.thread
-                    .take()
-                    .and_then(|thread| thread.join().ok())
-                    .flatten(),
-            );
-            for feed in lane.feeds.drain(..) {
-                let _ = feed.join();
-            }
-        }
-        ends
     }
 }
 

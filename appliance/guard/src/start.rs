@@ -1,7 +1,7 @@
 //! From a bundle's bytes to running lanes. Everything that can be refused is refused here, before an output is touched.
 
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -31,10 +31,13 @@ use crate::exit::Exit;
 use crate::lane_thread::{Driven, Inline, LaneEnd, Runner, notify};
 use crate::message::{Command, Message, Snapshot};
 use crate::placement::ThreadSettings;
+use crate::pulse::{Beat, Orders, Phase, Pulse};
 use crate::report::Placement;
 use crate::rights::Gate;
+use crate::sentinel::{Post, Sentinel};
 use crate::serve::{Guard, LaneHandle};
 use crate::stages::Stages;
+use crate::window::Window;
 use crate::wiring;
 
 /// Stack of an acquisition thread.
@@ -77,6 +80,15 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
             "the other threads share the lanes' cores ({error})"
         ));
     }
+    let shares = lane_cores.iter().any(Option::is_none)
+        || cores.online.iter().all(|core| taken.contains(core));
+    if shares {
+        degraded.push(
+            "the sentinel shares a core with a lane: a host with one core more than lanes would let it act while a lane does not let go of its own"
+                .to_owned(),
+        );
+    }
+    let wake_sentinel = Arc::new(wake_up().map_err(|error| (Exit::Usage, error))?);
     let wake_main = Arc::new(wake_up().map_err(|error| (Exit::Usage, error))?);
     let (news, news_from) = channel();
     let stop = Arc::new(AtomicBool::new(false));
@@ -85,6 +97,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         engine: &engine,
         cores: &cores,
         main: &wake_main,
+        sentinel: &wake_sentinel,
         news: &news,
         stop: &stop,
     };
@@ -101,9 +114,26 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         prepared.push(prepare(index, plan, code, core, &shared)?);
     }
     let mut lanes = Vec::with_capacity(prepared.len());
-    for lane in prepared {
+    let mut posts = Vec::with_capacity(prepared.len());
+    let mut priority = 0;
+    for mut lane in prepared {
+        posts.extend(lane.post.take());
+        priority = lane.priority.max(priority);
         lanes.push(lane.launch(&engine, &mut degraded)?);
     }
+    // Every output is latched until a reset, and nobody can ask for one yet: what no sentinel has seen is safe.
+    let settings = ThreadSettings {
+        name: "sentinel".to_owned(),
+        // Off the lanes' cores, as every thread that this one starts; which of the others is the scheduler's choice.
+        core: None,
+        priority: priority.saturating_add(1).min(host::FIFO_PRIORITY_MAX),
+        isolated: false,
+        spin: false,
+    };
+    let (sentinel, problems) =
+        Sentinel::start(posts, settings, wake_sentinel, Arc::clone(&wake_main))
+            .map_err(|error| (Exit::Usage, format!("no thread for the sentinel: {error}")))?;
+    degraded.extend(problems);
     for problem in &degraded {
         say!("tripline-guard: degraded: {problem}");
     }
@@ -113,6 +143,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         signals,
         degraded,
         lanes,
+        sentinel,
         news: news_from,
         stop,
         wake: wake_main,
@@ -124,6 +155,7 @@ struct Shared<'a> {
     engine: &'a Engine,
     cores: &'a Cores,
     main: &'a Arc<OwnedFd>,
+    sentinel: &'a Arc<OwnedFd>,
     news: &'a Sender<LinkNews>,
     stop: &'a Arc<AtomicBool>,
 }
@@ -178,7 +210,11 @@ struct Prepared {
     commands: Producer<Command>,
     messages: Consumer<Message>,
     stats: Vec<Option<Arc<Mutex<LinkStats>>>>,
-    addresses: Vec<SocketAddr>,
+    /// For the sentinel.
+    post: Option<Post>,
+    pulse: Arc<Pulse>,
+    orders: Arc<Orders>,
+    wake_sentinel: Arc<OwnedFd>,
     spare: Box<Snapshot>,
     name: String,
 }
@@ -212,7 +248,7 @@ fn prepare(
     let wake = Arc::new(wake_up().map_err(refuse)?);
     let sources = sources(index, plan, shared, &wake)?;
     let mut outputs = Vec::with_capacity(plan.outputs.len());
-    let mut addresses = Vec::with_capacity(plan.outputs.len());
+    let mut watched = Vec::with_capacity(plan.outputs.len());
     for output in &plan.outputs {
         let address = wiring::resolve(
             &format!("output {}", output.name),
@@ -221,8 +257,10 @@ fn prepare(
         )
         .map_err(|error| (Exit::Resolve, error.to_string()))?;
         outputs.push(Driven::new(OutputConnection::new(output, address)));
-        addresses.push(address);
+        watched.push(OutputConnection::new(output, address));
     }
+    let pulse = Arc::new(Pulse::default());
+    let orders = Arc::new(Orders::new(plan.outputs.len()));
     let (commands, commands_from) = RingBuffer::new(limits::LANE_COMMANDS);
     let (messages_to, messages) = RingBuffer::new(limits::LANE_EVENTS);
     let no_histogram = || refuse("no memory for histograms".to_owned());
@@ -243,6 +281,9 @@ fn prepare(
             stop_by: None,
             messages_lost: 0,
             told_main: false,
+            beat: Beat::new(Arc::clone(&pulse), plan.timer_period),
+            orders: Arc::clone(&orders),
+            forbidden: false,
         },
         feeds: sources.threads,
         core,
@@ -251,7 +292,15 @@ fn prepare(
         commands,
         messages,
         stats: sources.stats,
-        addresses,
+        post: Some(Post {
+            pulse: Arc::clone(&pulse),
+            orders: Arc::clone(&orders),
+            window: Window::of(plan),
+            outputs: watched,
+        }),
+        pulse,
+        orders,
+        wake_sentinel: Arc::clone(shared.sentinel),
         spare: Snapshot::new(plan).ok_or_else(no_histogram)?,
         name: plan.name.clone(),
     })
@@ -356,7 +405,7 @@ impl Prepared {
         let (report, placed) = channel();
         let engine = engine.clone();
         let settings = ThreadSettings {
-            name: self.name.clone(),
+            name: format!("lane {}", self.name),
             core: self.core,
             priority: self.priority,
             isolated: self.isolated,
@@ -384,6 +433,7 @@ impl Prepared {
         }
         let runner = self.runner;
         let main = Arc::clone(&runner.main);
+        let (pulse, wake_sentinel) = (self.pulse, self.wake_sentinel);
         let thread: JoinHandle<Option<LaneEnd>> = std::thread::Builder::new()
             .name(format!("lane-{}", self.name))
             .stack_size(limits::LANE_STACK_BYTES)
@@ -392,6 +442,10 @@ impl Prepared {
                     run(runner, &engine, &settings, &report)
                 }));
                 seal::unseal();
+                if end.is_err() {
+                    pulse.enter(Phase::Died);
+                    notify(std::os::fd::AsFd::as_fd(&*wake_sentinel));
+                }
                 notify(std::os::fd::AsFd::as_fd(&*main));
                 end.ok()
             })
@@ -411,7 +465,9 @@ impl Prepared {
             wake,
             placement,
             stats: self.stats,
-            addresses: self.addresses,
+            orders: self.orders,
+            told: None,
+            told_proved: false,
             spare: Some(self.spare),
         })
     }

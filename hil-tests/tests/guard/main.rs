@@ -17,3 +17,4 @@ mod refusals;
 mod reset;
 mod rights;
 mod tree;
+mod watchdog;

@@ -7,6 +7,7 @@ use rustix::event::PollFlags;
 use super::{Runner, now, send};
 use crate::acquire::interest;
 use crate::message::Message;
+use crate::pulse::Stage as Checkpoint;
 use crate::stages::Stage;
 
 /// An output with what the loop knows of it.
@@ -49,9 +50,13 @@ impl Runner {
     /// Hands out the complete set of output commands. A stop is sent here.
     pub(super) fn drive(&mut self, evaluated: MonoNs) {
         for (index, output) in (0_u16..).zip(&mut self.outputs) {
-            let Some(permit) = self.lane.permits().get(usize::from(index)).copied() else {
+            let Some(mut permit) = self.lane.permits().get(usize::from(index)).copied() else {
                 break;
             };
+            // Read here too: the order may have come while this very turn hung.
+            if self.orders.is_forbidden() {
+                permit = Permit::Withheld;
+            }
             if output.connection.permit() == permit {
                 continue;
             }
@@ -78,6 +83,7 @@ impl Runner {
                 );
             }
         }
+        self.beat.pass(Checkpoint::Drive);
     }
 
     /// Steps the outputs: connections, echoes, refresh.
@@ -90,6 +96,10 @@ impl Runner {
                 continue;
             }
             output.ready = false;
+            if self.orders.is_forbidden() && output.connection.permit() == Permit::Granted {
+                // A refresh may be due: it must not be sent. What became of the stop is seen by the steps that follow.
+                let _ = output.connection.drive(Permit::Withheld, at);
+            }
             let (lane, stages) = (&mut self.lane, &mut self.stages);
             let (messages, lost, told) = (
                 &mut self.messages,
@@ -129,5 +139,6 @@ impl Runner {
         if !self.lane.events().is_empty() {
             self.next_tick = MonoNs::ZERO;
         }
+        self.beat.pass(Checkpoint::Confirm);
     }
 }

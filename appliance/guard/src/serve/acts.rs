@@ -112,6 +112,13 @@ impl Guard {
 
     /// What stands against a reset, of all lanes: all of them or none.
     fn standing(&mut self) -> Result<Option<Against>, String> {
+        if let Some((cause, help)) = self.watchdog_refusal() {
+            return Ok(Some(Against {
+                lane: "all".to_owned(),
+                cause,
+                help: help.to_owned(),
+            }));
+        }
         self.snapshots(false)?;
         let refusals: Vec<_> = self
             .lanes()

@@ -108,10 +108,22 @@ impl Guard {
             .filter_map(|(plan, _, snapshot, _)| Some((plan, snapshot.refusal?)))
             .find(|(_, refusal)| *refusal != ResetRefusal::NothingLatched);
         let lanes: Vec<_> = self
-            .lanes()
-            .map(|(plan, lane, snapshot, totals)| {
-                let mut status =
-                    report::lane_status(plan, &lane.placement, snapshot, &links(lane, snapshot));
+            .plan
+            .lanes
+            .iter()
+            .zip(&self.parts.lanes)
+            .zip(self.answers.iter().zip(&self.totals))
+            .map(|((plan, lane), (answers, totals))| {
+                let Some(snapshot) = &answers.snapshot else {
+                    return report::silent_lane_status(plan, &lane.placement, &lane.orders);
+                };
+                let mut status = report::lane_status(
+                    plan,
+                    &lane.placement,
+                    snapshot,
+                    &links(lane, snapshot),
+                    &lane.orders,
+                );
                 for (index, (recorder, _)) in &totals.rules {
                     if let Some(rule) = status.rules.get_mut(usize::from(*index)) {
                         rule.measured_max_ns = Some(recorder.max_ns);
@@ -124,7 +136,10 @@ impl Guard {
         Status {
             state,
             reasons,
-            reset_refusal: refusal.map(|(plan, refusal)| report::refusal_cause(plan, refusal)),
+            reset_refusal: self
+                .watchdog_refusal()
+                .map(|(cause, _)| cause)
+                .or_else(|| refusal.map(|(plan, refusal)| report::refusal_cause(plan, refusal))),
             degraded: self.parts.degraded.clone(),
             operators: self.parts.listener.gate().operators().map(str::to_owned),
             shelved: Vec::new(),

@@ -1,0 +1,109 @@
+//! Faults put into a running guard, to see that it sees them. Only with the feature `inject`, which no build that is
+//! shipped has: a guard that can be told to fail is no guard.
+//!
+//! The environment variable `TRIPLINE_INJECT` names a file; the word in it is carried out within a few milliseconds.
+#![allow(
+    clippy::panic,
+    clippy::as_conversions,
+    reason = "panicking is the fault; the discriminants are the words"
+)]
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+/// What can go wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Order {
+    Nothing = 0,
+    /// The lane stops turning.
+    Hang = 1,
+    /// The lane's thread panics.
+    Panic = 2,
+    /// The lane leaves out the ingest stage.
+    Skip = 3,
+    /// The lane completes timer turns without time passing.
+    RunAway = 4,
+    /// The lane sleeps for a second, once, and goes on.
+    Delay = 5,
+    /// The sentinel stops looking.
+    SentinelHang = 6,
+}
+
+const WORDS: [(&str, Order); 7] = [
+    ("nothing", Order::Nothing),
+    ("hang", Order::Hang),
+    ("panic", Order::Panic),
+    ("skip", Order::Skip),
+    ("run_away", Order::RunAway),
+    ("delay", Order::Delay),
+    ("sentinel_hang", Order::SentinelHang),
+];
+
+static ORDER: AtomicU8 = AtomicU8::new(0);
+
+/// Watches the file, if one is named.
+pub(crate) fn listen() {
+    let Some(path) = std::env::var_os("TRIPLINE_INJECT") else {
+        return;
+    };
+    say!(
+        "tripline-guard: THIS BUILD CAN BE TOLD TO FAIL (feature inject); never protect a machine with it"
+    );
+    let _ = std::thread::Builder::new()
+        .name("inject".into())
+        .spawn(move || {
+            let mut known = String::new();
+            loop {
+                let word = std::fs::read_to_string(&path).unwrap_or_default();
+                if word != known {
+                    let order = WORDS.iter().find(|(name, _)| *name == word.trim());
+                    if let Some((_, order)) = order {
+                        ORDER.store(*order as u8, Ordering::Release);
+                    }
+                    known = word;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+}
+
+fn is(order: Order) -> bool {
+    ORDER.load(Ordering::Acquire) == order as u8
+}
+
+/// At the begin of a lane's turn.
+pub(crate) fn turn() {
+    while is(Order::Hang) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if is(Order::Panic) {
+        panic!("injected");
+    }
+    if is(Order::Delay) {
+        std::thread::sleep(Duration::from_secs(1));
+        let _ = ORDER.compare_exchange(
+            Order::Delay as u8,
+            Order::Nothing as u8,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+    }
+}
+
+/// Whether the lane leaves a stage out.
+pub(crate) fn skips() -> bool {
+    is(Order::Skip)
+}
+
+/// Whether the lane runs away.
+pub(crate) fn runs_away() -> bool {
+    is(Order::RunAway)
+}
+
+/// In the sentinel's loop.
+pub(crate) fn sentinel() {
+    while is(Order::SentinelHang) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

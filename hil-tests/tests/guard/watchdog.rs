@@ -1,0 +1,171 @@
+//! A guard whose lane hangs, dies, runs away or skips a stage: the sentinel stops the machine and says so.
+//!
+//! The faults are put into a guard built for that (feature `inject`); the real one cannot be told to fail.
+
+use appliance_control::{EventBody, Reply, Request, State};
+use hil_tests::binaries;
+use hil_tests::guard::{Guard, Site, wait_until};
+use hil_tests::hostile::Device;
+use hil_tests::packs;
+use hil_tests::stand::{HEALTHY, Setup, Stand, output, refusal, wait_event};
+
+const INJECT: &str = "inject";
+
+/// A stand whose guard can be told to fail, armed.
+fn armed(setup: &Setup) -> Stand {
+    let device = Device::default();
+    device.show(HEALTHY);
+    let site = Site::new(&packs::bundle(&setup.yaml(device.address())));
+    let file = site.file(INJECT);
+    let guard = Guard::start_as(site, binaries::guard_that_fails(), |command| {
+        command.env("TRIPLINE_INJECT", file);
+    });
+    let stand = Stand { guard, device };
+    stand.arm();
+    stand
+}
+
+fn inject(stand: &Stand, word: &str) {
+    std::fs::write(stand.guard.site().file(INJECT), word).expect("the order is written");
+}
+
+/// Stopped by the sentinel, said by status and event, not to be reset, and well again after a restart.
+fn is_stopped_for_good(stand: Stand, words: &str) {
+    wait_until("the machine is stopped", || !stand.device.coil(0));
+    wait_event(&stand.guard.socket(), "the watchdog tells", |body| {
+        matches!(body, EventBody::SelfCheck { check, stopped: true, detail }
+            if check == "watchdog" && detail.contains(words))
+    });
+    wait_event(
+        &stand.guard.socket(),
+        "the sentinel's own stop is confirmed",
+        |body| {
+            matches!(body, EventBody::SelfCheck { check, detail, .. }
+                if check == "watchdog" && detail.contains("confirmed by every output"))
+        },
+    );
+    let status = stand.guard.status();
+    assert_eq!(status.state, State::Tripped, "{words}");
+    let run = output(&status, "run");
+    assert_eq!(run.permit, "withheld");
+    let first_out = run.first_out.expect("a cause");
+    assert!(
+        first_out.contains("watchdog") && first_out.contains(words),
+        "{first_out}"
+    );
+    let (cause, help) = refusal(&stand.guard);
+    assert!(
+        cause.contains("watchdog") && cause.contains(words),
+        "{cause}"
+    );
+    assert!(help.contains("restart the guard"), "{help}");
+    // Whatever the lane does, and whoever writes: it stays stopped.
+    stand.device.set(drivers_sim::image::Table::Coil, 0, 1);
+    wait_until("it is stopped again", || !stand.device.coil(0));
+    let writes = stand.device.writes_total();
+    wait_until("the stop is written again and again", || {
+        stand.device.writes_total() >= writes + 5
+    });
+    assert!(!stand.device.coil(0));
+    let Stand { guard, device } = stand;
+    let socket = guard.socket();
+    assert_eq!(guard.terminate(), Some(6), "the exit code names it");
+    assert!(!socket.exists(), "an orderly end all the same");
+    assert!(!device.coil(0));
+    let stand = Stand::with(device, &Setup::default());
+    stand.arm();
+}
+
+#[test]
+fn h31_a_lane_that_hangs_is_stopped_by_the_sentinel() {
+    let stand = armed(&Setup::default());
+    inject(&stand, "hang");
+    is_stopped_for_good(stand, "hangs");
+}
+
+#[test]
+fn h30_a_lane_that_panics_is_stopped_by_the_sentinel() {
+    let stand = armed(&Setup::default());
+    inject(&stand, "panic");
+    is_stopped_for_good(stand, "died");
+}
+
+#[test]
+fn h32_a_lane_that_skips_a_stage_is_stopped_by_the_sentinel() {
+    let stand = armed(&Setup::default());
+    inject(&stand, "skip");
+    is_stopped_for_good(stand, "left out");
+}
+
+#[test]
+fn h32_a_lane_that_runs_away_is_stopped_by_the_sentinel() {
+    let stand = armed(&Setup::default());
+    inject(&stand, "run_away");
+    is_stopped_for_good(stand, "runs away");
+}
+
+/// It comes back after its window and must not go on as if nothing had been.
+#[test]
+fn h31_i2_a_lane_that_comes_back_too_late_never_writes_a_run_value_again() {
+    let stand = armed(&Setup {
+        // The permit is refreshed often: whoever forgot the order would show it at once.
+        refresh: "20ms",
+        ..Setup::default()
+    });
+    inject(&stand, "delay");
+    wait_until("the machine is stopped", || !stand.device.coil(0));
+    // The lane works again: it answers with its own state.
+    wait_until("the lane is back", || {
+        stand.guard.status().lanes.iter().all(|lane| lane.ticks > 0)
+    });
+    let from = stand.device.writes().len();
+    let total = stand.device.writes_total();
+    wait_until("many writes have come", || {
+        stand.device.writes_total() >= total + 50
+    });
+    let writes = stand.device.writes();
+    assert!(
+        writes.iter().skip(from).all(|write| write.value == 0),
+        "I2: {writes:?}"
+    );
+    is_stopped_for_good(stand, "hangs");
+}
+
+#[test]
+fn h31_a_sentinel_that_is_lost_stops_every_output() {
+    let stand = armed(&Setup::default());
+    inject(&stand, "sentinel_hang");
+    stand.wait_stopped();
+    let status = stand.guard.status();
+    assert!(
+        status
+            .degraded
+            .iter()
+            .any(|cause| cause.contains("sentinel")),
+        "{:?}",
+        status.degraded
+    );
+    let (cause, help) = refusal(&stand.guard);
+    assert!(cause.contains("sentinel"), "{cause}");
+    assert!(help.contains("restart the guard"), "{help}");
+}
+
+#[test]
+fn a_lane_that_spins_is_watched_like_any_other() {
+    let stand = armed(&Setup {
+        wait: "spin",
+        ..Setup::default()
+    });
+    let before = stand.guard.status().lanes[0].ticks;
+    wait_until("it has ticked for a while", || {
+        stand.guard.status().lanes[0].ticks > before + 500
+    });
+    assert!(stand.guard.status().state.permits());
+    let trip = Request::Trip {
+        reason: "a test".to_owned(),
+    };
+    assert_eq!(stand.guard.ask(&trip), Reply::Done {});
+    stand.arm();
+    inject(&stand, "hang");
+    is_stopped_for_good(stand, "hangs");
+}
