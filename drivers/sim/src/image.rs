@@ -1,10 +1,17 @@
 //! One Modbus station as memory: its tables, permits with their watchdog, scripted faults, the record of writes, and the
 //! stopwatch. Pure: time comes in as the duration since the plant started.
 //!
-//! Which thread: the plant's, behind a mutex. May it block: no. Hazards made here: H-2, H-10, H-21, H-57, H-58, H-60,
-//! H-63.
+//! Which thread: the plant's, behind a mutex. May it block: no. Hazards made here: H-2, H-10, H-21, H-57, H-58, H-59,
+//! H-60, H-63, H-64.
+
+mod contacts;
+mod watchdog;
+
+pub use contacts::{Feedback, Rival};
+pub use watchdog::StationWatchdog;
 
 use crate::limits::WRITES_KEPT;
+use contacts::Contact;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,8 +34,10 @@ pub enum Table {
 pub enum Refusal {
     /// 0x02: an address of the request does not exist, or may not be written.
     IllegalDataAddress,
-    /// 0x03: a quantity of zero or beyond the standard's limit.
+    /// 0x03: a quantity of zero or beyond the standard's limit, or a value that the register does not take now.
     IllegalDataValue,
+    /// 0x04: the station's watchdog ran out and waits to be reset.
+    DeviceFailure,
 }
 
 /// Addresses `first..first + count` of one table.
@@ -72,6 +81,10 @@ pub struct StationMap {
     pub watchdog: Duration,
     /// Holding register that shows the watchdog time in ms and, when writable, sets it (0: off).
     pub watchdog_register: Option<u16>,
+    /// The watchdog of a named station, in its own registers, over all permits. Besides `watchdog`.
+    pub station_watchdog: Option<StationWatchdog>,
+    /// Inputs that follow outputs.
+    pub feedbacks: Vec<Feedback>,
 }
 
 /// How the station answers.
@@ -196,6 +209,10 @@ pub struct Image {
     /// When each permit of the map was last written; `None`: never, or fallen.
     written: Vec<Option<Duration>>,
     watchdog: Duration,
+    station_watchdog: Option<watchdog::Watchdog>,
+    contacts: Vec<Contact>,
+    /// Another master, and when it writes next.
+    rival: Option<(Rival, Duration)>,
     answering: Answering,
     /// What is served instead of the true value: frozen cells and forced bit patterns.
     overrides: BTreeMap<(Table, u16), u16>,
@@ -216,6 +233,9 @@ impl Image {
             holding_registers: Cells::new(map.holding_registers),
             written: vec![None; map.permits.len()],
             watchdog: map.watchdog,
+            station_watchdog: map.station_watchdog.map(watchdog::Watchdog::new),
+            contacts: map.feedbacks.iter().copied().map(Contact::new).collect(),
+            rival: None,
             answering: Answering::Normally,
             overrides: BTreeMap::new(),
             writes: VecDeque::with_capacity(WRITES_KEPT),
@@ -228,7 +248,45 @@ impl Image {
             image.set(permit.table, permit.address, permit.safe);
         }
         image.show_watchdog();
+        image.move_contacts(Duration::ZERO);
         image
+    }
+
+    /// Switches the station off and on: outputs and watchdog are as at power-up. What its inputs show stays. Connections
+    /// are the server's.
+    pub fn power_cycle(&mut self, now: Duration) {
+        for permit in self.map.permits.clone() {
+            self.set(permit.table, permit.address, permit.safe);
+        }
+        self.written.fill(None);
+        self.watchdog = self.map.watchdog;
+        self.show_watchdog();
+        if let Some(watchdog) = &mut self.station_watchdog {
+            watchdog.power_cycle();
+        }
+        self.move_contacts(now);
+    }
+
+    /// Welds the contacts of every feedback on this input, or frees them (H-59): welded, they stay as they are.
+    pub fn set_welded(&mut self, input: u16, welded: bool) {
+        for contact in &mut self.contacts {
+            if contact.wiring.input == input {
+                contact.welded = welded;
+            }
+        }
+    }
+
+    /// Lets another master write, beginning now, or ends it (H-60).
+    pub fn set_rival(&mut self, rival: Option<Rival>, now: Duration) {
+        self.rival = rival.map(|rival| (rival, now));
+    }
+
+    /// A telegram with this function code arrived: what watchdogs of named stations are fed by. Before it is executed.
+    pub fn heard(&mut self, now: Duration, function: u8) {
+        self.expire(now);
+        if let Some(watchdog) = &mut self.station_watchdog {
+            watchdog.heard(now, function);
+        }
     }
 
     /// The unit identifier the station answers to.
@@ -311,13 +369,23 @@ impl Image {
         if count == 0 || count > most {
             return Err(Refusal::IllegalDataValue);
         }
+        if let Some(watchdog) = &mut self.station_watchdog
+            && !(table == Table::HoldingRegister && watchdog.read(first).is_some())
+        {
+            watchdog.process(now, false)?;
+        }
         let mut served = Vec::with_capacity(usize::from(count));
         for offset in 0..count {
             let address = first
                 .checked_add(offset)
                 .ok_or(Refusal::IllegalDataAddress)?;
-            let real = self
-                .get(table, address)
+            let watchdog = self
+                .station_watchdog
+                .as_ref()
+                .filter(|_| table == Table::HoldingRegister)
+                .and_then(|watchdog| watchdog.read(address));
+            let real = watchdog
+                .or_else(|| self.get(table, address))
                 .ok_or(Refusal::IllegalDataAddress)?;
             served.push(
                 self.overrides
@@ -349,6 +417,15 @@ impl Image {
         if values.is_empty() {
             return Err(Refusal::IllegalDataValue);
         }
+        if let (Some(watchdog), Table::HoldingRegister, [value]) =
+            (&mut self.station_watchdog, table, values)
+            && let Some(written) = watchdog.write(now, first, *value)
+        {
+            return written;
+        }
+        if let Some(watchdog) = &mut self.station_watchdog {
+            watchdog.process(now, true)?;
+        }
         let count = u16::try_from(values.len()).map_err(|_| Refusal::IllegalDataValue)?;
         let last = first
             .checked_add(count - 1)
@@ -371,11 +448,69 @@ impl Image {
                 peer: Some(peer),
             });
         }
+        self.move_contacts(now);
         Ok(())
     }
 
-    /// Lets permits fall whose watchdog time is over (H-63).
+    /// Lets time pass: permits fall whose watchdog time is over (H-63), another master writes, contacts move.
     pub fn expire(&mut self, now: Duration) {
+        self.let_rival_write(now);
+        self.expire_permits(now);
+        if let Some(watchdog) = &mut self.station_watchdog
+            && watchdog.runs_out(now)
+        {
+            for permit in self.map.permits.clone() {
+                self.let_fall(now, permit);
+            }
+        }
+        self.move_contacts(now);
+    }
+
+    fn let_rival_write(&mut self, now: Duration) {
+        let Some((rival, due)) = self.rival.filter(|(_, due)| now >= *due) else {
+            return;
+        };
+        // Time that nobody looked at is not made up for: what it wrote then is written over by what it writes now.
+        self.rival = Some((rival, due.max(now) + rival.every));
+        self.set(rival.table, rival.address, rival.value);
+        self.record(Write {
+            at: now,
+            table: rival.table,
+            address: rival.address,
+            value: rival.value,
+            peer: Some(Rival::PEER),
+        });
+    }
+
+    fn move_contacts(&mut self, now: Duration) {
+        for index in 0..self.contacts.len() {
+            let Some(wiring) = self.contacts.get(index).map(|contact| contact.wiring) else {
+                continue;
+            };
+            let output = self.get(wiring.table, wiring.output);
+            if let Some(contact) = self.contacts.get_mut(index) {
+                let shows = contact.shows(now, output);
+                self.set(Table::DiscreteInput, wiring.input, shows);
+            }
+        }
+    }
+
+    fn let_fall(&mut self, now: Duration, permit: Permit) {
+        if self.get(permit.table, permit.address) == Some(permit.safe) {
+            return;
+        }
+        self.set(permit.table, permit.address, permit.safe);
+        self.time_stop(now, permit.table, permit.address, permit.safe, true);
+        self.record(Write {
+            at: now,
+            table: permit.table,
+            address: permit.address,
+            value: permit.safe,
+            peer: None,
+        });
+    }
+
+    fn expire_permits(&mut self, now: Duration) {
         if self.watchdog.is_zero() {
             return;
         }
@@ -392,17 +527,7 @@ impl Image {
             if let Some(last) = self.written.get_mut(index) {
                 *last = None;
             }
-            if self.get(permit.table, permit.address) != Some(permit.safe) {
-                self.set(permit.table, permit.address, permit.safe);
-                self.time_stop(now, permit.table, permit.address, permit.safe, true);
-                self.record(Write {
-                    at: now,
-                    table: permit.table,
-                    address: permit.address,
-                    value: permit.safe,
-                    peer: None,
-                });
-            }
+            self.let_fall(now, permit);
         }
     }
 

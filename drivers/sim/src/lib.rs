@@ -3,7 +3,7 @@
 //!
 //! Which thread: the plant's own ([`plant::Plant`] starts them and joins them when dropped). May it block: yes, this is
 //! simulation and never part of a guard. Worst case: none is promised; what it *measures* is stated at
-//! [`image::StopTiming`]. Hazards: it makes them happen (H-2, H-6, H-7, H-10, H-15, H-17, H-21, H-57 to H-60, H-63) so
+//! [`image::StopTiming`]. Hazards: it makes them happen (H-2, H-6, H-7, H-10, H-15, H-17, H-21, H-57 to H-60, H-63, H-64) so
 //! that others can show what they do then.
 //!
 //! The protocols are spoken by libraries of others (tokio-modbus, rumqttc), so that a misreading of a norm in our own
@@ -17,6 +17,7 @@ pub mod plant;
 pub mod press;
 mod sensor;
 mod server;
+pub mod stations;
 mod worker;
 
 pub use sensor::SensorFault;

@@ -133,7 +133,7 @@ impl Service for Connection {
     fn call(&self, request: Self::Request) -> Self::Future {
         let now = self.station.now();
         let mut image = self.station.image();
-        image.expire(now);
+        image.heard(now, request.request.function_code().value());
         let (reply, wait) = match image.answering() {
             Answering::Silent => (Ok(None), Duration::ZERO),
             Answering::Exception(code) => (Err(ExceptionCode::new(code)), Duration::ZERO),
@@ -204,6 +204,7 @@ impl From<Refusal> for ExceptionCode {
         match refusal {
             Refusal::IllegalDataAddress => Self::IllegalDataAddress,
             Refusal::IllegalDataValue => Self::IllegalDataValue,
+            Refusal::DeviceFailure => Self::ServerDeviceFailure,
         }
     }
 }
