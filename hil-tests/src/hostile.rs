@@ -110,6 +110,7 @@ impl Device {
                 .collect(),
             watchdog,
             watchdog_register: None,
+            ..StationMap::default()
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = listener.local_addr().expect("it has an address");
