@@ -5,6 +5,7 @@
 //! `getsockopt`, `getpeername`, `getsockname`, `ppoll`, `read` and `write` of an eventfd, `clock_gettime` where the vDSO
 //! cannot (I11). Hazards: H-27 to H-32 as far as one thread can see them, H-61.
 
+mod acts;
 mod outputs;
 mod wait;
 
@@ -203,21 +204,15 @@ impl Runner {
         any
     }
 
-    /// The main thread has seen the press and its release; the lane sees both at once.
-    fn reset(&mut self) -> Result<(), ResetRefusal> {
-        let at = now();
-        let held = appliance_lane::reset::HOLD_MIN.as_ns();
-        let pressed = MonoNs::from_ns(at.as_ns().saturating_sub(held));
-        self.lane.press_reset(at.as_ns(), pressed)?;
-        self.lane.release_reset(at.as_ns(), at)
-    }
-
     fn obey(&mut self) -> bool {
         let mut any = self.obey_orders();
         while let Ok(command) = self.commands.pop() {
             any = true;
             let message = match command {
-                Command::Reset => Message::Reset(self.reset()),
+                Command::Act { id, act } => Message::Acted {
+                    id,
+                    acted: self.act(act),
+                },
                 Command::Trip => {
                     self.lane.trip(now());
                     Message::Tripped
@@ -309,6 +304,7 @@ impl Runner {
         snapshot.tags.clear();
         snapshot.rules.clear();
         if snapshot.detail {
+            snapshot.views.fill(&self.lane);
             for index in (0..).map(drivers_frame::TagId) {
                 match self.lane.tag(index) {
                     Some(view) if snapshot.tags.len() < snapshot.tags.capacity() => {

@@ -1,5 +1,8 @@
 //! What the main thread and a lane say to one another, over wait-free queues of fixed length.
 
+mod acts;
+mod views;
+
 use appliance_lane::{Counters, Event, Latch, ResetRefusal, RuleCause, RuleState, TagView};
 use appliance_output::{FaultCause, Permit};
 use drivers_frame::MonoNs;
@@ -7,10 +10,13 @@ use drivers_frame::MonoNs;
 use crate::acquire::{LinkEdge, LinkStats};
 use crate::stages::Stages;
 
+pub(crate) use acts::{Act, Acted};
+pub(crate) use views::Views;
+
 /// To a lane.
 pub(crate) enum Command {
-    /// Release every latch, if every cause is gone.
-    Reset,
+    /// What somebody does. `id` comes back with the answer: one that is late is not taken for another's.
+    Act { id: u64, act: Act },
     /// Stop every output.
     Trip,
     /// Fill this in and send it back.
@@ -35,8 +41,8 @@ pub(crate) enum Message {
         output: u16,
         cause: FaultCause,
     },
-    /// The answer to [`Command::Reset`].
-    Reset(Result<(), ResetRefusal>),
+    /// The answer to [`Command::Act`].
+    Acted { id: u64, acted: Acted },
     /// The answer to [`Command::Trip`].
     Tripped,
     /// The answer to [`Command::Snapshot`].
@@ -72,6 +78,7 @@ pub(crate) struct Snapshot {
     pub(crate) rules: Vec<(RuleState, RuleCause)>,
     pub(crate) outputs: Vec<OutputSnapshot>,
     pub(crate) devices: Vec<DeviceSnapshot>,
+    pub(crate) views: Views,
     pub(crate) stages: Stages,
 }
 
@@ -88,6 +95,7 @@ impl Snapshot {
             rules: Vec::with_capacity(plan.rules.len()),
             outputs: Vec::with_capacity(plan.outputs.len()),
             devices: Vec::with_capacity(plan.devices.len()),
+            views: Views::new(plan),
             stages: Stages::new()?,
         }))
     }

@@ -1,8 +1,10 @@
 //! From indices to names: what people, the desk and alerts read.
 
+mod silent;
+mod views;
+
 use appliance_control::{
-    ChannelStatus, DeviceStatus, Distribution, EventBody, GroupStatus, LaneStatus, OutputProof,
-    OutputStatus, RuleStatus, TagStatus, VotingStatus,
+    DeviceStatus, Distribution, EventBody, LaneStatus, OutputStatus, RuleStatus, TagStatus,
 };
 use appliance_lane::{EventKind, Hold, LatchCause, Point, ResetRefusal};
 use appliance_output::Permit;
@@ -13,6 +15,8 @@ use crate::acquire::LinkStats;
 use crate::message::Snapshot;
 use crate::pulse::Orders;
 use crate::stages::Recorder;
+
+pub(crate) use silent::silent_lane_status;
 
 /// A rule's id.
 pub(crate) fn rule_name(plan: &LanePlan, rule: u16) -> String {
@@ -309,6 +313,10 @@ pub(crate) fn lane_status(
     orders: &Orders,
 ) -> LaneStatus {
     let counters = snapshot.counters;
+    let permission = |rule: usize, declared: bool| {
+        let on = snapshot.views.permissions.get(rule).copied();
+        on.filter(|_| declared)
+    };
     LaneStatus {
         name: plan.name.clone(),
         core: placement.core,
@@ -331,31 +339,31 @@ pub(crate) fn lane_status(
             .rules
             .iter()
             .zip(&snapshot.rules)
-            .map(|(rule, (state, cause))| RuleStatus {
+            .enumerate()
+            .map(|(index, (rule, (state, cause)))| RuleStatus {
                 id: rule.id.clone(),
                 level: rule.level.as_str().to_owned(),
                 state: state.as_str().to_owned(),
                 cause: cause.as_str().to_owned(),
                 message: rule.message.clone(),
-                multiplied: None,
-                inhibited: None,
+                multiplied: permission(index, rule.multiplier.is_some())
+                    .map(|(multiplied, _)| multiplied),
+                inhibited: permission(index, rule.inhibit.is_some())
+                    .map(|(_, inhibited)| inhibited),
                 bound_ns: None,
                 measured_max_ns: None,
             })
             .collect(),
-        votings: plan
-            .votings
-            .iter()
-            .map(|voting| voting_status(plan, voting))
-            .collect(),
+        votings: views::votings(plan, Some(&snapshot.views)),
         bypasses: Vec::new(),
-        groups: group_statuses(plan, snapshot),
-        holds: None,
+        groups: views::groups(plan, snapshot),
+        holds: Some(views::holds(&snapshot.views)),
         outputs: plan
             .outputs
             .iter()
             .zip(&snapshot.outputs)
-            .map(|(output, state)| OutputStatus {
+            .enumerate()
+            .map(|(index, (output, state))| OutputStatus {
                 name: output.name.clone(),
                 group: group_name(plan, output.group),
                 permit: match state.permit {
@@ -363,7 +371,7 @@ pub(crate) fn lane_status(
                     Permit::Withheld => "withheld",
                 }
                 .to_owned(),
-                first_out: watchdog_words(orders)
+                first_out: silent::watchdog_words(orders)
                     .or_else(|| Some(state.latch?.first_out.as_str().to_owned())),
                 rule: state
                     .latch
@@ -371,7 +379,7 @@ pub(crate) fn lane_status(
                 latched_for_ns: state.latch.map(|latch| snapshot.at.since(latch.at).as_ns()),
                 connected: state.connected,
                 confirmed: state.confirmed,
-                proof: OutputProof::default(),
+                proof: views::proof(index, output, state, snapshot),
                 confirmations: state.counters.confirmed,
                 failures: state.counters.failures,
             })
@@ -383,124 +391,6 @@ pub(crate) fn lane_status(
 fn group_name(plan: &LanePlan, group: u16) -> String {
     let name = plan.trip_groups.get(usize::from(group));
     name.map_or_else(|| format!("group {group}"), |group| group.name.clone())
-}
-
-fn voting_status(plan: &LanePlan, voting: &rules_bundle::VotingPlan) -> VotingStatus {
-    let channels = voting.channels.iter().map(|TagId(tag)| ChannelStatus {
-        tag: plan
-            .tags
-            .get(usize::from(*tag))
-            .map_or_else(|| format!("tag {tag}"), |tag| tag.name.clone()),
-        health: None,
-        votes: None,
-        cause: None,
-    });
-    VotingStatus {
-        name: voting.name.clone(),
-        form: format!("{}oo{}", voting.need, voting.channels.len()),
-        decides: None,
-        channels: channels.collect(),
-    }
-}
-
-fn group_statuses(plan: &LanePlan, snapshot: &Snapshot) -> Vec<GroupStatus> {
-    let of_group = |index: usize| {
-        let outputs = plan.outputs.iter().zip(&snapshot.outputs);
-        outputs.filter(move |(output, _)| usize::from(output.group) == index)
-    };
-    let status = |(index, group): (usize, &rules_bundle::TripGroupPlan)| {
-        let latches = of_group(index).filter_map(|(_, state)| state.latch);
-        let first = latches.min_by_key(|latch| latch.at);
-        GroupStatus {
-            name: group.name.clone(),
-            first_out: first.map(|latch| latch.first_out.as_str().to_owned()),
-            rule: first.and_then(|latch| latching_rule(plan, latch.first_out)),
-            latched_for_ns: first.map(|latch| snapshot.at.since(latch.at).as_ns()),
-            latched_wall_ns: first.map(|latch| {
-                let ago = rt_config::clock::monotonic_ns().saturating_sub(latch.at.as_ns());
-                rt_config::clock::wall_ns().saturating_sub(ago)
-            }),
-            before_restart: None,
-            outputs: of_group(index)
-                .map(|(output, _)| output.name.clone())
-                .collect(),
-        }
-    };
-    plan.trip_groups.iter().enumerate().map(status).collect()
-}
-
-/// What the sentinel knows of a lane that does not answer.
-pub(crate) fn silent_lane_status(
-    plan: &LanePlan,
-    placement: &Placement,
-    orders: &Orders,
-) -> LaneStatus {
-    LaneStatus {
-        name: plan.name.clone(),
-        core: placement.core,
-        scheduling: placement.scheduling.clone(),
-        wait: placement.wait.to_owned(),
-        ticks: 0,
-        samples: 0,
-        out_of_order: 0,
-        frames_lost: 0,
-        evaluations: 0,
-        comparison_faults: 0,
-        window_overruns: 0,
-        devices: Vec::new(),
-        rules: Vec::new(),
-        votings: plan
-            .votings
-            .iter()
-            .map(|voting| voting_status(plan, voting))
-            .collect(),
-        bypasses: Vec::new(),
-        groups: plan
-            .trip_groups
-            .iter()
-            .enumerate()
-            .map(|(index, group)| {
-                let outputs = plan.outputs.iter();
-                let of_group = outputs.filter(|output| usize::from(output.group) == index);
-                GroupStatus {
-                    name: group.name.clone(),
-                    first_out: watchdog_words(orders),
-                    rule: None,
-                    latched_for_ns: None,
-                    latched_wall_ns: None,
-                    before_restart: None,
-                    outputs: of_group.map(|output| output.name.clone()).collect(),
-                }
-            })
-            .collect(),
-        holds: None,
-        outputs: plan
-            .outputs
-            .iter()
-            .enumerate()
-            .map(|(index, output)| {
-                let (connected, confirmed) = orders.output(index);
-                OutputStatus {
-                    name: output.name.clone(),
-                    group: group_name(plan, output.group),
-                    permit: "withheld".to_owned(),
-                    first_out: watchdog_words(orders),
-                    rule: None,
-                    latched_for_ns: None,
-                    connected,
-                    confirmed,
-                    proof: OutputProof::default(),
-                    confirmations: 0,
-                    failures: 0,
-                }
-            })
-            .collect(),
-    }
-}
-
-/// Why the sentinel stopped a lane's outputs, when it did.
-fn watchdog_words(orders: &Orders) -> Option<String> {
-    Some(format!("watchdog: {}", orders.fault()?.as_str()))
 }
 
 fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {

@@ -2,8 +2,11 @@
 
 mod acts;
 mod answer;
+mod bypasses;
 mod down;
 mod press;
+mod reset;
+mod shelf;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -16,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use appliance_control::EventBody;
-use appliance_lane::{Event, EventKind, ResetRefusal};
+use appliance_lane::{Event, EventKind};
 use drivers_frame::MonoNs;
 use rt_config::clock::{monotonic_ns, wall_ns};
 use rt_config::host;
@@ -28,14 +31,16 @@ use crate::acquire::LinkStats;
 use crate::control::{Connection, EventLog, Listener};
 use crate::exit::Exit;
 use crate::lane_thread::{LaneEnd, notify};
-use crate::message::{Command, Message, Snapshot};
+use crate::message::{Acted, Command, Message, Snapshot};
 use crate::pulse::Orders;
 use crate::report::{self, Placement};
 use crate::sentinel::Sentinel;
 use crate::stages::{Recorder, Stages};
 use crate::start::News;
 use crate::window::Fault;
+use bypasses::Bypasses;
 use press::Press;
+use shelf::Shelf;
 
 /// How long a lane may take to answer. It answers within its timer period; this bounds a hang.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
@@ -79,7 +84,7 @@ pub(crate) struct Parts {
 #[derive(Default)]
 struct Answers {
     snapshot: Option<Box<Snapshot>>,
-    reset: Option<Result<(), ResetRefusal>>,
+    acted: Option<(u64, Acted)>,
     tripped: bool,
 }
 
@@ -100,6 +105,9 @@ pub(crate) struct Guard {
     answers: Vec<Answers>,
     totals: Vec<Totals>,
     press: Press,
+    bypasses: Bypasses,
+    shelf: Shelf,
+    act_id: u64,
     started: u64,
     stopping: bool,
     beats: watch::BeatWatch,
@@ -149,6 +157,9 @@ impl Guard {
                 })
                 .collect(),
             press: Press::default(),
+            bypasses: Bypasses::default(),
+            shelf: Shelf::default(),
+            act_id: 0,
             started: monotonic_ns(),
             stopping: false,
             beats: watch::BeatWatch::new(MonoNs::from_ns(monotonic_ns())),
@@ -164,6 +175,7 @@ impl Guard {
             if self.asked_to_stop() {
                 return self.go_down();
             }
+            self.remind();
             self.serve_clients();
             self.publish();
         }
@@ -239,6 +251,9 @@ impl Guard {
                     recorder.record(latency);
                     *misses = misses.saturating_add(u64::from(missed));
                 }
+                if let EventKind::BypassEnded { point, .. } = kind {
+                    self.bypasses.end(index, point);
+                }
                 if let Some(body) = report::event_body(plan, &kind) {
                     note(&mut self.log, plan, at, body);
                 }
@@ -261,7 +276,7 @@ impl Guard {
                 };
                 note(&mut self.log, plan, at, body);
             }
-            Message::Reset(result) => answers.reset = Some(result),
+            Message::Acted { id, acted } => answers.acted = Some((id, acted)),
             Message::Tripped => answers.tripped = true,
             Message::Snapshot(mut snapshot) => {
                 totals.stages.absorb(&mut snapshot.stages);
@@ -285,15 +300,20 @@ impl Guard {
                 .map_err(|_| "a lane does not take commands")?;
             notify(lane.wake.as_fd());
         }
-        let until = Instant::now().checked_add(ANSWER_PATIENCE);
         // A lane may fall silent while it is waited for.
-        while self
-            .parts
-            .lanes
-            .iter()
-            .zip(&self.answers)
-            .any(|(lane, answers)| waited_for(lane) && !done(answers))
-        {
+        self.await_answers(|lanes, answers| {
+            let mut both = lanes.iter().zip(answers);
+            both.all(|(lane, answers)| !waited_for(lane) || done(answers))
+        })
+    }
+
+    /// Waits until `done` says that what was asked is answered.
+    fn await_answers(
+        &mut self,
+        done: impl Fn(&[LaneHandle], &[Answers]) -> bool,
+    ) -> Result<(), String> {
+        let until = Instant::now().checked_add(ANSWER_PATIENCE);
+        while !done(&self.parts.lanes, &self.answers) {
             if until.is_none_or(|until| Instant::now() >= until) {
                 return Err("a lane did not answer in time; its watchdogs decide now".to_owned());
             }

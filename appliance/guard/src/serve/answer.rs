@@ -2,8 +2,9 @@
 //!
 //! Which thread: the main thread. May it block: for a lane's answer, bounded.
 
-use appliance_control::{Latency, Reply, Request, RuleLatency, StageLatency, Status};
-use appliance_lane::ResetRefusal;
+use appliance_control::{BypassStatus, Latency, Reply, Request, RuleLatency, StageLatency, Status};
+use appliance_lane::{Point, ResetRefusal};
+use drivers_frame::MonoNs;
 use rt_config::clock::monotonic_ns;
 use rt_config::{host, limits, seal};
 use rules_bundle::LanePlan;
@@ -129,6 +130,7 @@ impl Guard {
                         rule.measured_max_ns = Some(recorder.max_ns);
                     }
                 }
+                status.bypasses = self.bypass_statuses(plan, snapshot);
                 status
             })
             .collect();
@@ -142,7 +144,7 @@ impl Guard {
                 .or_else(|| refusal.map(|(plan, refusal)| report::refusal_cause(plan, refusal))),
             degraded: self.parts.degraded.clone(),
             operators: self.parts.listener.gate().operators().map(str::to_owned),
-            shelved: Vec::new(),
+            shelved: self.shelf.status(MonoNs::from_ns(monotonic_ns())),
             sentinel: None,
             pack: self.plan.name.clone(),
             version: self.plan.version.clone(),
@@ -155,6 +157,24 @@ impl Guard {
             events_lost: self.totals.iter().map(|totals| totals.events_lost).sum(),
             lanes,
         }
+    }
+
+    /// The lane says what is bypassed and for how long; the record says who and why.
+    fn bypass_statuses(&self, plan: &LanePlan, snapshot: &Snapshot) -> Vec<BypassStatus> {
+        let index = self
+            .plan
+            .lanes
+            .iter()
+            .position(|lane| lane.name == plan.name);
+        let bypasses = snapshot.views.bypasses.iter();
+        let status = |(point, until): &(Point, MonoNs)| {
+            let record = index.and_then(|lane| self.bypasses.find(lane, *point))?;
+            Some(BypassStatus {
+                remaining_ns: until.since(snapshot.at).as_ns(),
+                ..record.status(snapshot.at)
+            })
+        };
+        bypasses.filter_map(status).collect()
     }
 
     fn latency(&self) -> Latency {

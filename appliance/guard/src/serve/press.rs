@@ -22,12 +22,15 @@ pub(super) const HOLD_MAX: DurNs = DurNs::from_ms(RESET_HOLD_MAX_MS);
 #[derive(Debug, Default)]
 pub(super) struct Press(Option<Pressed>);
 
-#[derive(Clone, Debug)]
-struct Pressed {
-    nonce: u64,
-    uid: u32,
-    who: String,
-    at: MonoNs,
+/// A press.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pressed {
+    pub(super) nonce: u64,
+    pub(super) uid: u32,
+    pub(super) who: String,
+    pub(super) at: MonoNs,
+    /// The lanes that were pressed.
+    pub(super) lanes: Vec<usize>,
 }
 
 /// Why a release is none.
@@ -65,41 +68,41 @@ impl ReleaseRefusal {
 }
 
 impl Press {
-    /// Presses. An earlier press is forgotten.
-    pub(super) fn press(&mut self, nonce: u64, uid: u32, who: &str, at: MonoNs) {
-        let who = who.to_owned();
-        self.0 = Some(Pressed {
-            nonce,
-            uid,
-            who,
-            at,
-        });
+    /// Pressed. An earlier press is forgotten.
+    pub(super) fn press(&mut self, pressed: Pressed) {
+        self.0 = Some(pressed);
     }
 
-    /// Releases, and says who pressed. The nonce is spent, whatever comes of it; a wrong one spends nothing, or anybody
+    /// Forgets a press, and says which.
+    pub(super) fn forget(&mut self) -> Option<Pressed> {
+        self.0.take()
+    }
+
+    /// Releases, and gives the press. The nonce is spent, whatever comes of it; a wrong one spends nothing, or anybody
     /// could undo a press.
+    ///
+    /// # Errors
+    /// The refusal, and the press that was spent.
     pub(super) fn release(
         &mut self,
         nonce: u64,
         uid: u32,
         now: MonoNs,
-    ) -> Result<String, ReleaseRefusal> {
-        let pressed = self.0.as_ref().ok_or(ReleaseRefusal::NotPressed)?;
-        if pressed.nonce != nonce {
-            return Err(ReleaseRefusal::NotPressed);
+    ) -> Result<Pressed, (ReleaseRefusal, Option<Pressed>)> {
+        let waiting = self.0.as_ref().filter(|pressed| pressed.nonce == nonce);
+        let waiting = waiting.ok_or((ReleaseRefusal::NotPressed, None))?;
+        if waiting.uid != uid {
+            return Err((ReleaseRefusal::OtherUser, None));
         }
-        if pressed.uid != uid {
-            return Err(ReleaseRefusal::OtherUser);
-        }
-        let held = now.since(pressed.at);
-        let who = self.0.take().map(|pressed| pressed.who);
+        let held = now.since(waiting.at);
+        let pressed = self.0.take().ok_or((ReleaseRefusal::NotPressed, None))?;
         if held < HOLD_MIN {
-            return Err(ReleaseRefusal::TooEarly);
+            return Err((ReleaseRefusal::TooEarly, Some(pressed)));
         }
         if held > HOLD_MAX {
-            return Err(ReleaseRefusal::TooLate);
+            return Err((ReleaseRefusal::TooLate, Some(pressed)));
         }
-        Ok(who.unwrap_or_default())
+        Ok(pressed)
     }
 }
 
@@ -113,17 +116,27 @@ mod tests {
         MonoNs::from_ns(AT.as_ns() + after)
     }
 
+    fn with(nonce: u64) -> Pressed {
+        Pressed {
+            nonce,
+            uid: 1,
+            who: "Anna".into(),
+            at: AT,
+            lanes: vec![0],
+        }
+    }
+
     fn pressed() -> Press {
         let mut press = Press::default();
-        press.press(42, 1, "Anna", AT);
+        press.press(with(42));
         press
     }
 
     /// Every release against a press, and what it leaves of the press.
     #[test]
     fn h54_only_the_right_nonce_of_the_right_user_in_time_is_a_release() {
-        let (min, max) = (HOLD_MIN.as_ns(), HOLD_MAX.as_ns());
         use ReleaseRefusal::{NotPressed, OtherUser, TooEarly, TooLate};
+        let (min, max) = (HOLD_MIN.as_ns(), HOLD_MAX.as_ns());
         let table = [
             (42, 1, min, Ok(()), true),
             (42, 1, max, Ok(()), true),
@@ -138,7 +151,13 @@ mod tests {
         for (nonce, uid, after, expected, spent) in table {
             let mut press = pressed();
             let result = press.release(nonce, uid, at_ns(after));
-            assert_eq!(result.map(|_| ()), expected, "{nonce} {uid} {after}");
+            let given = match &result {
+                Ok(pressed) => Some(pressed),
+                Err((_, pressed)) => pressed.as_ref(),
+            };
+            assert_eq!(given.is_some(), spent, "{nonce} {uid} {after}");
+            let result = result.map(|_| ()).map_err(|(refusal, _)| refusal);
+            assert_eq!(result, expected, "{nonce} {uid} {after}");
             let again = press.release(42, 1, at_ns(min));
             assert_eq!(again.is_err(), spent, "H-54 replay: {nonce} {uid} {after}");
         }
@@ -149,12 +168,12 @@ mod tests {
         let mut press = Press::default();
         for nonce in [0, 42, u64::MAX] {
             let result = press.release(nonce, 1, AT);
-            assert_eq!(result, Err(ReleaseRefusal::NotPressed));
+            assert_eq!(result, Err((ReleaseRefusal::NotPressed, None)));
         }
         let mut press = pressed();
-        press.press(43, 1, "Anna", AT);
+        press.press(with(43));
         let late = at_ns(HOLD_MIN.as_ns());
-        assert_eq!(press.release(42, 1, late), Err(ReleaseRefusal::NotPressed));
-        assert_eq!(press.release(43, 1, late), Ok("Anna".to_owned()));
+        assert!(press.release(42, 1, late).is_err());
+        assert_eq!(press.release(43, 1, late), Ok(with(43)));
     }
 }

@@ -65,6 +65,13 @@ impl<E: RuleEngine> Lane<E> {
         self.release(Hand::Request { nonce }, now)
     }
 
+    /// Takes the press with this nonce back: whoever pressed gave it up. `false` when no such press is held.
+    pub fn take_back_reset(&mut self, nonce: u64) -> bool {
+        let held = self.reset.state() == Some(ResetState::Pressed);
+        self.reset.cancel(Hand::Request { nonce });
+        held && self.reset.state() != Some(ResetState::Pressed)
+    }
+
     fn press(&mut self, hand: Hand, now: MonoNs) -> Result<(), ResetRefusal> {
         let refusal = self.reset_refusal();
         self.reset.standing(refusal.is_some());
