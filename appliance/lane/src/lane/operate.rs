@@ -128,7 +128,9 @@ impl<E: RuleEngine> Lane<E> {
 
     /// The reset button, and a press that is held for too long.
     pub(super) fn run_reset(&mut self, now: MonoNs) {
-        if self.reset.state() != Some(ResetState::Released) {
+        // Press and release look for themselves; between them a cause that comes and goes must not be overlooked. That
+        // is a pass over all rules, so it is done only while the reset is held.
+        if self.reset.state() == Some(ResetState::Pressed) {
             let standing = self.reset_refusal().is_some();
             self.reset.standing(standing);
         }
