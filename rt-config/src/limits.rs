@@ -61,6 +61,13 @@ pub const WATCHDOG_LATEST_MIN_MS: u64 = 100;
 pub const WATCHDOG_TURNS_MIN: u64 = 4;
 /// Silence of the sentinel after which the main thread calls it lost and stops every output: a hundred of its periods.
 pub const SENTINEL_LOST_MS: u64 = 100 * SENTINEL_PERIOD_MS;
+/// Shortest time between two feeds of a watchdog outside the guard: as often as the main thread looks.
+pub const OUTSIDE_FEED_MIN_MS: u64 = 100;
+/// Longest: hardware watchdogs know seconds.
+pub const OUTSIDE_FEED_MAX_MS: u64 = 1_000;
+/// Time between two looks of the sentinel's own connection at its output: it is known to work, and costs a device one read
+/// a second.
+pub const SENTINEL_LOOK_MS: u64 = 1_000;
 /// Stack of the sentinel's thread: as a lane's.
 pub const SENTINEL_STACK_BYTES: usize = LANE_STACK_BYTES;
 /// Time between two looks of the sentinel at its lanes: a tenth of the shortest window.

@@ -9,18 +9,21 @@ pub(crate) struct Args {
     pub(crate) bundle: PathBuf,
     pub(crate) socket: PathBuf,
     pub(crate) operators: Option<String>,
+    pub(crate) watchdog_device: Option<PathBuf>,
 }
 
 /// Shown for wrong arguments and for `--help`.
 pub(crate) const USAGE: &str = "\
 tripline-guard: the protection process of Tripline. Usually started by `tripline run` or systemd.
 
-usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP]
+usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP] [--watchdog-device PATH]
 
   --bundle FILE      a bundle made by `tripline build`
   --socket PATH      where to open the control socket
   --operators GROUP  whose members may reset, bypass, shelve and acknowledge; everybody on this host may then look and
                      stop. Without it root and the guard's own user may do all of that, and nobody else anything
+  --watchdog-device PATH
+                     the host's hardware watchdog, as /dev/watchdog: opened at start, fed while every lane ticks
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
 5 a host name or password file cannot be used, 6 the watchdog had stopped a lane, 7 stopped but a stop was not confirmed.
@@ -29,13 +32,14 @@ Machine protection and supervisory stop, not a certified safety component.";
 impl Args {
     /// Reads arguments (without the program's name). The error says what is wrong.
     pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let (mut bundle, mut socket, mut operators) = (None, None, None);
+        let (mut bundle, mut socket, mut operators, mut watchdog_device) = (None, None, None, None);
         let mut args = args;
         while let Some(arg) = args.next() {
             let place = match arg.to_str() {
                 Some("--bundle") => &mut bundle,
                 Some("--socket") => &mut socket,
                 Some("--operators") => &mut operators,
+                Some("--watchdog-device") => &mut watchdog_device,
                 Some("--help" | "-h") => return Err(String::new()),
                 _ => return Err(format!("unknown argument {}", arg.display())),
             };
@@ -54,6 +58,7 @@ impl Args {
             bundle: bundle.ok_or("--bundle is missing")?,
             socket: socket.ok_or("--socket is missing")?,
             operators: operators.map(group).transpose()?,
+            watchdog_device,
         })
     }
 }
@@ -73,6 +78,7 @@ mod tests {
                 bundle: "a".into(),
                 socket: "b".into(),
                 operators: operators.map(str::to_owned),
+                watchdog_device: None,
             })
         };
         assert_eq!(parse(&["--bundle", "a", "--socket", "b"]), with(None));

@@ -27,6 +27,7 @@ mod exit;
 mod inject;
 mod lane_thread;
 mod message;
+mod outside;
 mod placement;
 mod pulse;
 mod report;

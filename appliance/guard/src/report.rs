@@ -366,9 +366,10 @@ pub(crate) fn lane_status(
             .map(|(index, (output, state))| OutputStatus {
                 name: output.name.clone(),
                 group: group_name(plan, output.group),
+                // What the sentinel stopped is withheld, also in the turn in which the lane learns of it.
                 permit: match state.permit {
-                    Permit::Granted => "granted",
-                    Permit::Withheld => "withheld",
+                    Permit::Granted if !orders.is_forbidden() => "granted",
+                    Permit::Granted | Permit::Withheld => "withheld",
                 }
                 .to_owned(),
                 first_out: silent::watchdog_words(orders)

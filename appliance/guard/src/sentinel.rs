@@ -43,6 +43,7 @@ pub(crate) struct Sentinel {
     wake: Arc<OwnedFd>,
     beats: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    placement: String,
 }
 
 impl Sentinel {
@@ -70,27 +71,33 @@ impl Sentinel {
             .name("sentinel".into())
             .stack_size(SENTINEL_STACK_BYTES)
             .spawn(move || {
-                let (_, problems) = settings.apply();
+                let (placement, problems) = settings.apply();
                 host::prefault_stack();
                 // Their windows begin now: what the start of the threads took is nobody's fault.
                 let begin = now();
                 watch
                     .posts
                     .extend(posts.into_iter().map(|post| Guarded::new(post, begin)));
-                let _ = report.send(problems);
+                let _ = report.send((placement.scheduling, problems));
                 drop((report, settings));
                 seal::seal();
                 watch.run();
                 seal::unseal();
             })?;
-        let problems = placed.recv().unwrap_or_default();
+        let (placement, problems) = placed.recv().unwrap_or_default();
         let sentinel = Self {
             thread: Some(thread),
             wake,
             beats,
             stop,
+            placement,
         };
         Ok((sentinel, problems))
+    }
+
+    /// How it is scheduled.
+    pub(crate) fn placement(&self) -> &str {
+        &self.placement
     }
 
     /// Counts up as long as it watches.
@@ -150,13 +157,19 @@ impl Guarded {
             State::Faulted(fault) if !self.fired => {
                 self.fired = true;
                 self.post.orders.forbid(fault);
+                let at = now();
+                for output in &mut self.post.outputs {
+                    // What went wrong is repaired by the steps that follow.
+                    let _ = output.fire(at);
+                }
                 true
             }
             _ => false,
         }
     }
 
-    /// Drives the outputs of a faulted lane. `true` when one was proved safe for the first time.
+    /// Steps the connections: they stand by, known to work, until they are fired. `true` when an output of a faulted lane
+    /// was proved safe.
     fn drive(&mut self) -> bool {
         let mut news = false;
         for (index, (output, proved)) in self
@@ -172,6 +185,7 @@ impl Guarded {
                 OutputEvent::Failed { .. } | OutputEvent::Overwritten { .. } => *proved = false,
                 OutputEvent::Watchdog { .. } => {}
             });
+            *proved &= self.fired;
             news |= *proved && !was;
             self.post.orders.set_output(index, output.is_up(), *proved);
         }
@@ -199,9 +213,7 @@ impl Watch {
             let mut news = false;
             for guarded in &mut self.posts {
                 news |= guarded.look();
-                if guarded.fired {
-                    news |= guarded.drive();
-                }
+                news |= guarded.drive();
             }
             self.beats.fetch_add(1, Ordering::Release);
             if news {
@@ -221,11 +233,7 @@ impl Watch {
         }
         let at = now();
         let mut due = at.after(PERIOD);
-        let driven = self
-            .posts
-            .iter()
-            .filter(|guarded| guarded.fired)
-            .flat_map(|guarded| &guarded.post.outputs);
+        let driven = self.posts.iter().flat_map(|guarded| &guarded.post.outputs);
         let mut used = 1_usize;
         for output in driven {
             let idle = output.idle();

@@ -32,7 +32,8 @@ use crate::control::{Connection, EventLog, Listener};
 use crate::exit::Exit;
 use crate::lane_thread::{LaneEnd, notify};
 use crate::message::{Acted, Command, Message, Snapshot};
-use crate::pulse::Orders;
+use crate::outside::Outside;
+use crate::pulse::{Orders, Pulse};
 use crate::report::{self, Placement};
 use crate::sentinel::Sentinel;
 use crate::stages::{Recorder, Stages};
@@ -58,6 +59,8 @@ pub(crate) struct LaneHandle {
     pub(crate) placement: Placement,
     /// Per device; `None` for one that the lane reads itself, or that has only outputs.
     pub(crate) stats: Vec<Option<Arc<Mutex<LinkStats>>>>,
+    /// What the lane shows of itself.
+    pub(crate) pulse: Arc<Pulse>,
     /// What the sentinel found.
     pub(crate) orders: Arc<Orders>,
     /// What was told of that.
@@ -74,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) degraded: Vec<String>,
     pub(crate) lanes: Vec<LaneHandle>,
     pub(crate) sentinel: Sentinel,
+    pub(crate) outside: Outside,
     pub(crate) news: News,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) wake: Arc<OwnedFd>,
@@ -119,6 +123,7 @@ struct Running {
     degraded: Vec<String>,
     lanes: Vec<LaneHandle>,
     sentinel: Sentinel,
+    outside: Outside,
     news: News,
     stop: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
@@ -137,6 +142,7 @@ impl Guard {
                 degraded: parts.degraded,
                 lanes: parts.lanes,
                 sentinel: parts.sentinel,
+                outside: parts.outside,
                 news: parts.news,
                 stop: parts.stop,
                 wake: parts.wake,
@@ -168,10 +174,12 @@ impl Guard {
 
     /// Serves until asked to stop. A lane that dies or hangs does not end it: its outputs are stopped, the others go on.
     pub(crate) fn serve(mut self) -> Exit {
+        self.parts.outside.ready();
         loop {
             self.wait();
             self.take_reports();
             self.look_after();
+            self.feed_outside();
             if self.asked_to_stop() {
                 return self.go_down();
             }

@@ -15,7 +15,7 @@ use appliance_lane::Lane;
 use appliance_lane::queue::{FrameConsumer, frame_queue};
 use appliance_output::OutputConnection;
 use appliance_sandbox::{Engine, NativeCode, RuleModule};
-use drivers_frame::{DeviceId, MonoNs};
+use drivers_frame::{DeviceId, DurNs, MonoNs};
 use drivers_modbus::session::Session;
 use drivers_modbus::transport::Driver;
 use rt_config::cpu::Cores;
@@ -30,6 +30,7 @@ use crate::control::Listener;
 use crate::exit::Exit;
 use crate::lane_thread::{Driven, Inline, LaneEnd, Runner, notify};
 use crate::message::{Command, Message, Snapshot};
+use crate::outside::{Environment, Outside};
 use crate::placement::ThreadSettings;
 use crate::pulse::{Beat, Orders, Phase, Pulse};
 use crate::report::Placement;
@@ -134,6 +135,12 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         Sentinel::start(posts, settings, wake_sentinel, Arc::clone(&wake_main))
             .map_err(|error| (Exit::Usage, format!("no thread for the sentinel: {error}")))?;
     degraded.extend(problems);
+    let (outside, problems) = Outside::open(
+        &Environment::read(),
+        args.watchdog_device.as_deref(),
+        bundle.plan.lanes.len(),
+    );
+    degraded.extend(problems);
     for problem in &degraded {
         say!("tripline-guard: degraded: {problem}");
     }
@@ -144,6 +151,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         degraded,
         lanes,
         sentinel,
+        outside,
         news: news_from,
         stop,
         wake: wake_main,
@@ -257,7 +265,11 @@ fn prepare(
         )
         .map_err(|error| (Exit::Resolve, error.to_string()))?;
         outputs.push(Driven::new(OutputConnection::new(output, address)));
-        watched.push(OutputConnection::new(output, address));
+        watched.push(OutputConnection::standing_by(
+            output,
+            address,
+            DurNs::from_ms(limits::SENTINEL_LOOK_MS),
+        ));
     }
     let pulse = Arc::new(Pulse::default());
     let orders = Arc::new(Orders::new(plan.outputs.len()));
@@ -433,7 +445,7 @@ impl Prepared {
         }
         let runner = self.runner;
         let main = Arc::clone(&runner.main);
-        let (pulse, wake_sentinel) = (self.pulse, self.wake_sentinel);
+        let (pulse, wake_sentinel) = (Arc::clone(&self.pulse), self.wake_sentinel);
         let thread: JoinHandle<Option<LaneEnd>> = std::thread::Builder::new()
             .name(format!("lane-{}", self.name))
             .stack_size(limits::LANE_STACK_BYTES)
@@ -465,6 +477,7 @@ impl Prepared {
             wake,
             placement,
             stats: self.stats,
+            pulse: self.pulse,
             orders: self.orders,
             told: None,
             told_proved: false,

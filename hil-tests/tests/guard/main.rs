@@ -13,6 +13,7 @@ mod inputs;
 mod life;
 mod limits;
 mod outputs;
+mod outside;
 mod refusals;
 mod reset;
 mod rights;

@@ -145,7 +145,7 @@ impl Guard {
             degraded: self.parts.degraded.clone(),
             operators: self.parts.listener.gate().operators().map(str::to_owned),
             shelved: self.shelf.status(MonoNs::from_ns(monotonic_ns())),
-            sentinel: None,
+            sentinel: Some(self.sentinel_status()),
             pack: self.plan.name.clone(),
             version: self.plan.version.clone(),
             bundle: self.hash.clone(),

@@ -16,21 +16,25 @@ impl Guard {
     /// Stops every output, waits for the confirmations, ends.
     pub(super) fn go_down(mut self) -> Exit {
         self.stopping = true;
-        let exit = self.stop_lanes();
+        self.parts.outside.stopping();
+        let (exit, proved) = self.stop_lanes();
         self.take_reports();
         self.look_after();
         self.publish();
         self.parts.sentinel.stop();
+        // A lane that the watchdog stopped counts as safe when the sentinel proved it.
+        self.parts.outside.close(proved);
         exit
     }
 
-    fn stop_lanes(&mut self) -> Exit {
+    /// The exit code, and whether every output was proved safe.
+    fn stop_lanes(&mut self) -> (Exit, bool) {
         self.parts.stop.store(true, Ordering::Release);
         for lane in &mut self.parts.lanes {
             let _ = lane.commands.push(Command::ShutDown);
             notify(lane.wake.as_fd());
         }
-        let mut exit = Exit::Safe;
+        let (mut exit, mut proved) = (Exit::Safe, true);
         for (plan, lane) in self.plan.lanes.iter().zip(&mut self.parts.lanes) {
             let end = end_of(lane);
             for feed in lane.feeds.drain(..) {
@@ -40,6 +44,7 @@ impl Guard {
                 Some(end) => end == LaneEnd::Unconfirmed,
                 None => !proved_by_sentinel(lane),
             };
+            proved &= !unconfirmed;
             if unconfirmed {
                 say!(
                     "tripline-guard: lane {}: at least one stop was not confirmed; its device's watchdog decides",
@@ -52,7 +57,7 @@ impl Guard {
                 (None, _) => exit,
             };
         }
-        exit
+        (exit, proved)
     }
 }
 

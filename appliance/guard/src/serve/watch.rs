@@ -3,7 +3,7 @@
 //! The sentinel stops machines; this tells people, refuses a reset, and keeps everything else going: the other lanes, the
 //! control socket, the dead lane's status.
 
-use appliance_control::EventBody;
+use appliance_control::{EventBody, SentinelStatus};
 use drivers_frame::{DurNs, MonoNs};
 use rt_config::clock::monotonic_ns;
 use rt_config::limits::SENTINEL_LOST_MS;
@@ -88,6 +88,67 @@ impl Guard {
                 let _ = lane.commands.push(Command::Trip);
                 crate::lane_thread::notify(std::os::fd::AsFd::as_fd(&*lane.wake));
             }
+        }
+    }
+
+    /// Feeds whoever watches from outside, if there is nothing to find.
+    pub(super) fn feed_outside(&mut self) {
+        let standing = self.watchdog_refusal();
+        let line = match &standing {
+            Some((cause, _)) => cause.clone(),
+            None => format!(
+                "{} {}: {} lanes watch",
+                self.plan.name,
+                self.plan.version,
+                self.plan.lanes.len()
+            ),
+        };
+        self.parts.outside.status(&line);
+        if standing.is_some() {
+            return;
+        }
+        let lanes = self.parts.lanes.iter();
+        let feeds: Vec<u64> = lanes.map(|lane| lane.pulse.feeds()).collect();
+        let beats = self.parts.sentinel.beats();
+        let now = MonoNs::from_ns(monotonic_ns());
+        if let Some(problem) = self.parts.outside.feed(&feeds, beats, now) {
+            say!("tripline-guard: degraded: {problem}");
+            self.log.push(
+                now.as_ns(),
+                rt_config::clock::wall_ns(),
+                "all",
+                EventBody::SelfCheck {
+                    check: "host".to_owned(),
+                    stopped: false,
+                    detail: problem.clone(),
+                },
+            );
+            self.parts.degraded.push(problem);
+        }
+    }
+
+    /// The sentinel's part of the status.
+    pub(super) fn sentinel_status(&self) -> SentinelStatus {
+        let faults: Vec<String> = self
+            .faults()
+            .map(|(lane, fault)| format!("lane {lane}: {}", fault.as_str()))
+            .collect();
+        let state = if self.beats.is_lost() {
+            "lost"
+        } else if faults.is_empty() {
+            "watching"
+        } else {
+            "stopped outputs"
+        };
+        let detail = if faults.is_empty() {
+            self.parts.sentinel.placement().to_owned()
+        } else {
+            faults.join("; ")
+        };
+        SentinelStatus {
+            state: state.to_owned(),
+            detail: Some(detail),
+            watched_by: self.parts.outside.watched_by(),
         }
     }
 
