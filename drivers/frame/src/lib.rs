@@ -16,6 +16,7 @@
 
 pub mod current;
 mod decode;
+pub mod planted;
 mod quality;
 mod sample;
 mod time;

@@ -48,6 +48,10 @@ impl<E: RuleEngine> Lane<E> {
         self.freshness.touch(sample.tag, sample.at);
         let usable = sample.quality.is_usable();
         self.set_slot(index, sample.value, usable, sample.at);
+        if !usable {
+            // A rule that waits for this tag must learn that its channel is bad, though its slot was unusable before too.
+            self.queue_rules_of_slot(index, sample.at);
+        }
         for position in 0..self.windows_of_tag.of(index).len() {
             let Some(window) = self.windows_of_tag.of(index).get(position).copied() else {
                 break;
@@ -59,6 +63,9 @@ impl<E: RuleEngine> Lane<E> {
             let value = state.value();
             let slot = self.first_window.saturating_add(usize::from(window));
             self.set_slot(slot, value.unwrap_or(0.0), value.is_some(), sample.at);
+            if !usable {
+                self.queue_rules_of_slot(slot, sample.at);
+            }
         }
         for position in 0..self.sampled_of_tag.of(index).len() {
             if let Some(rule) = self.sampled_of_tag.of(index).get(position).copied() {

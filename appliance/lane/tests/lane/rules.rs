@@ -171,6 +171,17 @@ fn i6_a_bad_sample_trips_at_once() {
 }
 
 #[test]
+fn i6_a_channel_that_is_bad_from_its_first_sample_on_is_told_and_not_waited_for() {
+    let mut bench = Bench::new(&plan());
+    for at in [1, 2] {
+        bench.bad_sample(0, at);
+        bench.lane.tick(ms(at));
+        let (state, cause, _) = bench.lane.rule(0).unwrap();
+        assert_eq!((state, cause), (RuleState::Active, RuleCause::BadInput));
+    }
+}
+
+#[test]
 fn h_25_lost_frames_hold_the_channels_bad_until_each_has_a_fresh_sample() {
     let mut bench = Bench::armed();
     bench.lane.frames_lost(DeviceId(0), 3, ms(20));

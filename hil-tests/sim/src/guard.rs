@@ -1,0 +1,352 @@
+//! The guard in virtual time: the real lane, drivers, queues and outputs, turned as the product's lane thread turns them.
+
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue};
+use appliance_lane::{Event, Lane, RuleEngine};
+use appliance_output::{OutputConnection, OutputEvent};
+use appliance_sandbox::CallFault;
+use drivers_frame::{DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, Step};
+use drivers_modbus::codec::Table as ModbusTable;
+use drivers_modbus::config::{Backoff, DeviceConfig, Point, Poll};
+use drivers_modbus::session::Session;
+use drivers_modbus::transport::Driver;
+use rules_bundle::{LinkPlan, ModbusPlan, Table};
+use rules_expr::ir::{Program, SlotValue};
+
+use crate::broker::Subscriber;
+use crate::net::{SharedNet, SimWire};
+use crate::scenario::{PORT, Scenario};
+
+/// Evaluates natively: what the sandbox does is tested elsewhere.
+pub struct Engine {
+    programs: Vec<Program>,
+    slots: Vec<SlotValue>,
+}
+
+impl RuleEngine for Engine {
+    fn set_slot(&mut self, slot: usize, value: f64, usable: bool) {
+        if let Some(cell) = self.slots.get_mut(slot) {
+            *cell = SlotValue { value, usable };
+        }
+    }
+
+    fn call(&mut self, rule: usize, hold: bool, _: u64) -> Result<i32, CallFault> {
+        let program = self.programs.get(rule).ok_or(CallFault::NoSuchIndex)?;
+        Ok(rules_expr::eval(program, &self.slots, hold).code())
+    }
+}
+
+/// A frame that a driver handed over, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Index of the device.
+    pub device: usize,
+    /// Its samples.
+    pub samples: Vec<Sample>,
+    /// Found no room.
+    pub lost: bool,
+}
+
+/// The queue's end with an eye on it.
+struct Tap<'a> {
+    device: usize,
+    queue: &'a mut FrameProducer,
+    pushed: &'a mut Vec<Pushed>,
+}
+
+impl FrameSink for Tap<'_> {
+    fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull> {
+        let result = self.queue.push_frame(samples);
+        self.pushed.push(Pushed {
+            device: self.device,
+            samples: samples.to_vec(),
+            lost: result.is_err(),
+        });
+        result
+    }
+}
+
+enum Source {
+    Modbus(Box<Driver<SimWire>>),
+    Mqtt(Box<Subscriber>),
+}
+
+struct Input {
+    source: Source,
+    queue: FrameProducer,
+    until: MonoNs,
+}
+
+/// What an operator asks of the guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Press the reset, with this nonce.
+    Press(u64),
+    /// Release it.
+    Release(u64),
+    /// Stop everything.
+    Trip,
+}
+
+/// What the guard did, for the oracle.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// A press of the reset was answered.
+    Pressed(bool),
+    /// A release of the reset was answered: everything was released, or nothing.
+    Reset(bool),
+    /// Everything was stopped on request.
+    Tripped,
+    /// The lane has ticked.
+    Ticked,
+}
+
+/// The protection process.
+pub struct Guard {
+    /// The lane.
+    pub lane: Lane<Engine>,
+    /// The outputs with their connections.
+    pub outputs: Vec<OutputConnection<SimWire>>,
+    inputs: Vec<Input>,
+    queues: Vec<FrameConsumer>,
+    /// Asked, not yet obeyed.
+    pub commands: Vec<Command>,
+    /// What drivers handed over since it was last looked at.
+    pub pushed: Vec<Pushed>,
+    /// Events since they were last looked at.
+    pub events: Vec<Event>,
+    next_tick: MonoNs,
+    timer_period: DurNs,
+    net: SharedNet,
+    /// When it was started.
+    pub started: u64,
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+impl Guard {
+    /// Starts it.
+    pub fn start(scenario: &Scenario, net: &SharedNet, seed: u64) -> Self {
+        let now = net.borrow().now;
+        let plan = &scenario.plan;
+        let engine = Engine {
+            programs: plan.programs().cloned().collect(),
+            slots: vec![
+                SlotValue {
+                    value: 0.0,
+                    usable: false
+                };
+                plan.slots() as usize
+            ],
+        };
+        let lane = Lane::new(plan, engine, MonoNs::from_ns(now)).expect("few distinct times");
+        let mut inputs = Vec::new();
+        let mut queues = Vec::new();
+        for (index, device) in plan.devices.iter().enumerate() {
+            let (queue, consumer) = frame_queue(scenario.queue[index]);
+            queues.push(consumer);
+            let source = match &device.link {
+                LinkPlan::Modbus(modbus) => {
+                    let session = Session::new(device_config(index, modbus), seed ^ index as u64)
+                        .expect("a drawn device is right");
+                    Source::Modbus(Box::new(Driver::over(session, SimWire::new(net))))
+                }
+                LinkPlan::Mqtt(mqtt) => {
+                    Source::Mqtt(Box::new(Subscriber::new(index, mqtt, net, seed)))
+                }
+            };
+            inputs.push(Input {
+                source,
+                queue,
+                until: MonoNs::ZERO,
+            });
+        }
+        Self {
+            lane,
+            outputs: plan
+                .outputs
+                .iter()
+                .map(|output| {
+                    OutputConnection::over(output, address(output.port), SimWire::new(net))
+                })
+                .collect(),
+            inputs,
+            queues,
+            commands: Vec::new(),
+            pushed: Vec::new(),
+            events: Vec::new(),
+            next_tick: MonoNs::ZERO,
+            timer_period: plan.timer_period,
+            net: Rc::clone(net),
+            started: now,
+        }
+    }
+
+    fn now(&self) -> MonoNs {
+        MonoNs::from_ns(self.net.borrow().now)
+    }
+
+    /// One step of each device. `true` when another should follow at once.
+    pub fn acquire(&mut self) -> bool {
+        let net: &RefCell<_> = &self.net;
+        let clock = || MonoNs::from_ns(net.borrow().now);
+        let mut progress = false;
+        for (device, input) in self.inputs.iter_mut().enumerate() {
+            let mut tap = Tap {
+                device,
+                queue: &mut input.queue,
+                pushed: &mut self.pushed,
+            };
+            let step = match &mut input.source {
+                Source::Modbus(driver) => driver.step(&clock, &mut tap),
+                Source::Mqtt(subscriber) => subscriber.step(&clock, &mut tap),
+            };
+            input.until = match step {
+                Step::Frame | Step::Progress => {
+                    progress = true;
+                    clock()
+                }
+                Step::Idle { until, .. } => until,
+            };
+        }
+        progress
+    }
+
+    /// When acquisition must be stepped if nothing arrives.
+    pub fn acquire_due(&self) -> MonoNs {
+        let due = self.inputs.iter().map(|input| input.until);
+        due.min().unwrap_or(MonoNs::NEVER)
+    }
+
+    /// Takes every queued sample.
+    pub fn ingest(&mut self) -> bool {
+        let now = self.now();
+        let mut any = false;
+        for (device, queue) in (0..).zip(&mut self.queues) {
+            let lost = queue.newly_lost();
+            if lost > 0 {
+                self.lane.frames_lost(DeviceId(device), lost, now);
+                any = true;
+            }
+            let lane = &mut self.lane;
+            any |= queue.drain(|sample| lane.ingest(sample)) > 0;
+        }
+        any
+    }
+
+    /// Obeys one command, if one waits.
+    pub fn obey(&mut self) -> Option<Act> {
+        if self.commands.is_empty() {
+            return None;
+        }
+        let now = self.now();
+        Some(match self.commands.remove(0) {
+            Command::Press(nonce) => Act::Pressed(self.lane.press_reset(nonce, now).is_ok()),
+            Command::Release(nonce) => Act::Reset(self.lane.release_reset(nonce, now).is_ok()),
+            Command::Trip => {
+                self.lane.trip(now);
+                Act::Tripped
+            }
+        })
+    }
+
+    /// Ticks when there is a reason to.
+    pub fn tick(&mut self, reason: bool) -> Option<Act> {
+        let now = self.now();
+        if !reason && now < self.next_tick {
+            return None;
+        }
+        self.lane.tick(now);
+        self.events.extend_from_slice(self.lane.events());
+        self.lane.clear_events();
+        self.next_tick = now.after(self.timer_period).min(self.lane.next_due());
+        Some(Act::Ticked)
+    }
+
+    /// Hands out the permits.
+    pub fn drive(&mut self) {
+        let now = self.now();
+        for (index, output) in (0_u16..).zip(&mut self.outputs) {
+            let Some(permit) = self.lane.permits().get(usize::from(index)).copied() else {
+                break;
+            };
+            if let Some(event) = output.drive(permit, now) {
+                self.lane.output_event(index, event);
+                self.next_tick = MonoNs::ZERO;
+            }
+        }
+    }
+
+    /// Steps one output's connection.
+    pub fn confirm(&mut self, index: usize) {
+        let net: &RefCell<_> = &self.net;
+        let clock = || MonoNs::from_ns(net.borrow().now);
+        let (lane, next_tick) = (&mut self.lane, &mut self.next_tick);
+        self.outputs[index].step(&clock, |event| {
+            lane.output_event(index as u16, event);
+            if !matches!(event, OutputEvent::Confirmed { .. }) {
+                *next_tick = MonoNs::ZERO;
+            }
+        });
+        if !lane.events().is_empty() {
+            *next_tick = MonoNs::ZERO;
+        }
+    }
+
+    /// When the lane's thread must turn if nothing arrives.
+    pub fn due(&self, threaded: bool) -> MonoNs {
+        let outputs = self.outputs.iter().map(|output| output.idle().until);
+        let due = outputs.fold(self.next_tick, MonoNs::min);
+        if threaded {
+            due
+        } else {
+            due.min(self.acquire_due())
+        }
+    }
+
+    /// Whether something waits in a queue.
+    pub fn queued(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty())
+    }
+}
+
+fn device_config(index: usize, plan: &ModbusPlan) -> DeviceConfig {
+    DeviceConfig {
+        device: DeviceId(index as u16),
+        address: address(plan.port),
+        unit: plan.unit,
+        poll: plan.poll.map_or(Poll::Continuous, Poll::Every),
+        timeout: plan.timeout,
+        connect_timeout: plan.connect_timeout,
+        backoff: Backoff {
+            min: plan.backoff_min,
+            max: plan.backoff_max,
+        },
+        max_gap: plan.max_gap,
+        points: plan
+            .points
+            .iter()
+            .map(|point| Point {
+                tag: point.tag,
+                table: match point.table {
+                    Table::Coil => ModbusTable::Coils,
+                    Table::Discrete => ModbusTable::DiscreteInputs,
+                    Table::Holding => ModbusTable::HoldingRegisters,
+                    Table::Input => ModbusTable::InputRegisters,
+                },
+                address: point.address,
+                codec: point.codec,
+            })
+            .collect(),
+    }
+}
+
+/// The port of a host.
+pub fn port_of(host: usize) -> u16 {
+    PORT + host as u16
+}

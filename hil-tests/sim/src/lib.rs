@@ -1,0 +1,59 @@
+//! The simulator: the real lane, drivers' sessions, queues, outputs and latches in virtual time under one seed, against
+//! simulated devices, a broker, a network, operators and faults, judged by an oracle that knows the plant's truth.
+//!
+//! How to run, read and repeat it: `docs/simulation.md`. Nothing in the product depends on this crate.
+//!
+//! ```text
+//! seed -> scenario (devices, tags, rules, outputs) -> world: safety phase with faults -> heal -> must arm again
+//!                                                        |  after every step
+//!                                                        v
+//!                                                     oracle: I1-I9 against the plant's truth
+//! ```
+//!
+//! Same seed, same digest: no sockets, no threads, no clock, no map that orders by chance.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test tool: what cannot be ends the run that met it"
+)]
+
+pub mod broker;
+pub mod campaign;
+pub mod coverage;
+pub mod digest;
+pub mod fault;
+pub mod guard;
+pub mod net;
+pub mod oracle;
+pub mod plant;
+pub mod reading;
+pub mod rng;
+pub mod scenario;
+pub mod world;
+
+pub use world::{Options, Outcome, run};
+
+/// States that a campaign must reach, or it has not looked.
+pub const SOMETIMES: &[&str] = &[
+    "frame lost in a full queue",
+    "bad sample",
+    "reset refused at the press",
+    "reset pressed",
+    "reset refused",
+    "reset accepted",
+    "stale tag",
+    "rule active by condition",
+    "rule active by bad input",
+    "rule pending",
+    "delay not reached",
+    "output connection down",
+    "output runs",
+    "armed again after healing",
+    "a permit of a dead guard arrives",
+    "a condition lasted its deadline",
+    "another master was overruled",
+    "a hang longer than every watchdog",
+    "operator trip",
+];

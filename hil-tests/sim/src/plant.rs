@@ -1,0 +1,312 @@
+//! The devices: what they answer, and what they do instead while something is wrong with them.
+
+use drivers_modbus::codec::server::{self, Request, RequestBody};
+use drivers_modbus::codec::{ReadRequest, Table, WriteRequest};
+use rules_bundle::LinkPlan;
+
+use crate::fault::Fault;
+use crate::net::Net;
+use crate::reading::{self, FOREIGN, Readings};
+use crate::rng::Rng;
+use crate::scenario::{MS, Origin, Scenario};
+
+/// One coil with its watchdog.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    on: bool,
+    until: u64,
+}
+
+impl Place {
+    /// Whether the machine behind it may run now.
+    pub fn energised(&self, now: u64) -> bool {
+        self.on && now <= self.until
+    }
+
+    /// A write of either value at `now`, held for `lasting`.
+    pub fn write(&mut self, on: bool, now: u64, lasting: u64) {
+        *self = Self {
+            on,
+            until: now + lasting,
+        };
+    }
+}
+
+/// Something wrong with a host, until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrong {
+    /// What.
+    pub fault: Fault,
+    /// Until when.
+    pub until: u64,
+}
+
+/// A host's memory between requests.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// What is wrong with it.
+    pub wrong: Option<Wrong>,
+    /// The last right reply, and its connection.
+    last_reply: (usize, Vec<u8>),
+    /// Connections that subscribed (a broker's).
+    pub subscribed: Vec<usize>,
+}
+
+impl Host {
+    /// The fault that holds now.
+    pub fn fault(&self, now: u64) -> Option<Fault> {
+        self.wrong
+            .filter(|wrong| now < wrong.until)
+            .map(|wrong| wrong.fault)
+    }
+}
+
+/// What an input device needs of the plant to answer.
+pub struct Sensors<'a> {
+    /// What there is.
+    pub scenario: &'a Scenario,
+    /// Each tag's level now.
+    pub levels: &'a [f64],
+    /// Each tag's readings.
+    pub readings: &'a mut [Readings],
+}
+
+fn words(value: f64) -> [u16; 4] {
+    let bits = value.to_bits();
+    [48, 32, 16, 0].map(|shift| (bits >> shift) as u16)
+}
+
+/// The registers that a device holds now. What is no tag's is a reading of nobody.
+fn registers(
+    device: usize,
+    read: &ReadRequest,
+    fault: Option<Fault>,
+    sensors: &mut Sensors<'_>,
+    now: u64,
+) -> Vec<u16> {
+    let mut registers: Vec<u16> = (0..read.count)
+        .map(|index| {
+            words(reading::encode(FOREIGN, u64::from(index), 42.0))[usize::from(index % 4)]
+        })
+        .collect();
+    for (tag, known) in sensors.scenario.tags.iter().enumerate() {
+        let Origin::Modbus {
+            device: own,
+            address,
+            table,
+        } = known.origin
+        else {
+            continue;
+        };
+        let same_table = matches!(
+            (table, read.table),
+            (rules_bundle::Table::Input, Table::InputRegisters)
+                | (rules_bundle::Table::Holding, Table::HoldingRegisters)
+        );
+        let Some(offset) = address.checked_sub(read.address).map(usize::from) else {
+            continue;
+        };
+        if own != device || !same_table || offset + 4 > registers.len() {
+            continue;
+        }
+        let owner = match fault {
+            Some(Fault::WrongUnit | Fault::ForeignTransaction) => FOREIGN,
+            _ => tag,
+        };
+        let number = sensors.readings[tag].issue(now);
+        let value = match fault {
+            Some(Fault::OutOfRange) => 150.0,
+            Some(Fault::NotFinite) => f64::NAN,
+            _ => reading::encode(owner, number, sensors.levels[tag]),
+        };
+        registers[offset..offset + 4].copy_from_slice(&words(value));
+    }
+    registers
+}
+
+/// An input device answers a request.
+pub fn answer_read(
+    device: usize,
+    host: &mut Host,
+    conn: usize,
+    bytes: &[u8],
+    sensors: &mut Sensors<'_>,
+    net: &mut Net,
+    rng: &mut Rng,
+) {
+    let now = net.now;
+    let Ok(Request {
+        transaction,
+        unit,
+        body: RequestBody::Read(read),
+    }) = server::decode_request(bytes)
+    else {
+        return net.end(conn, true);
+    };
+    let LinkPlan::Modbus(plan) = &sensors.scenario.plan.devices[device].link else {
+        return;
+    };
+    let timeout = plan.timeout.as_ns();
+    let fault = host.fault(now);
+    let mut registers = registers(device, &read, fault, sensors, now);
+    let mut wait = rng.between(200_000, 4 * MS);
+    let (mut transaction, mut unit, mut table, mut poison) = (transaction, unit, read.table, false);
+    match fault {
+        Some(Fault::NoReply) => return,
+        Some(Fault::LateReply) => wait = timeout + rng.between(MS, 30 * MS),
+        Some(Fault::ForeignTransaction) => transaction ^= 0x5A,
+        Some(Fault::WrongUnit) => unit ^= 1,
+        Some(Fault::WrongFunction) => {
+            table = if table == Table::InputRegisters {
+                Table::HoldingRegisters
+            } else {
+                Table::InputRegisters
+            };
+        }
+        Some(Fault::ShortReply) => {
+            registers.pop();
+        }
+        Some(Fault::LongReply) => registers.push(0),
+        _ => {}
+    }
+    if matches!(
+        fault,
+        Some(
+            Fault::ForeignTransaction
+                | Fault::WrongUnit
+                | Fault::WrongFunction
+                | Fault::ShortReply
+                | Fault::LongReply
+        )
+    ) {
+        poison = true;
+    }
+    let mut buffer = [0; 260];
+    let reply = match fault {
+        Some(Fault::Exception) => {
+            let code = *rng.pick(&[1_u8, 2, 3, 4, 5, 6, 8, 0x0A, 0x0B, 0, 255]);
+            server::encode_exception(&mut buffer, transaction, unit, table.read_function(), code)
+        }
+        _ => server::encode_registers(&mut buffer, transaction, unit, table, &registers),
+    };
+    let mut reply = reply.unwrap_or(&[]).to_vec();
+    let right = reply.clone();
+    match fault {
+        Some(Fault::BadLength) => {
+            let length = *rng.pick(&[0_u16, 1, 255, 65_535]);
+            reply[4..6].copy_from_slice(&length.to_be_bytes());
+            poison = true;
+        }
+        Some(Fault::TornFrame) => {
+            reply.truncate(rng.between(1, reply.len() as u64 - 1) as usize);
+        }
+        Some(Fault::Duplicate) => {
+            if rng.chance(500) {
+                reply.extend_from_slice(&right);
+                poison = true;
+            } else {
+                net.to_guard(conn, wait, reply, false);
+                return net.to_guard(conn, wait + rng.between(0, 3 * MS), right, true);
+            }
+        }
+        Some(Fault::Repeated) if host.last_reply.0 == conn && !host.last_reply.1.is_empty() => {
+            net.to_guard(conn, wait, host.last_reply.1.clone(), true);
+        }
+        Some(Fault::Loris) => {
+            for (index, byte) in (0..).zip(&reply) {
+                net.to_guard(conn, wait + index * 10 * MS, vec![*byte], false);
+            }
+            return;
+        }
+        Some(Fault::Reset) => return net.end(conn, rng.chance(500)),
+        _ => {}
+    }
+    host.last_reply = (conn, right);
+    if net.unfriendly && rng.chance(30) && reply.len() > 1 {
+        let cut = rng.between(1, reply.len() as u64 - 1) as usize;
+        let rest = reply.split_off(cut);
+        net.to_guard(conn, wait, reply, poison);
+        return net.to_guard(conn, wait, rest, poison);
+    }
+    net.to_guard(conn, wait, reply, poison);
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Index of the output.
+    pub output: usize,
+    /// The run value.
+    pub run: bool,
+}
+
+/// An output device answers a request. Returns what it wrote.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "everything that a device can reach, and nothing else"
+)]
+pub fn answer_write(
+    host_index: usize,
+    host: &Host,
+    conn: usize,
+    bytes: &[u8],
+    scenario: &Scenario,
+    places: &mut [Place],
+    net: &mut Net,
+    rng: &mut Rng,
+) -> Option<Written> {
+    let now = net.now;
+    let Ok(Request {
+        transaction,
+        unit,
+        body: RequestBody::Write(write),
+    }) = server::decode_request(bytes)
+    else {
+        net.end(conn, true);
+        return None;
+    };
+    let WriteRequest::Coil { address, on } = write else {
+        net.end(conn, true);
+        return None;
+    };
+    let output = scenario
+        .outputs
+        .iter()
+        .position(|output| output.host == host_index && output.address == address)?;
+    let fault = host.fault(now);
+    let mut written = None;
+    if !matches!(
+        fault,
+        Some(Fault::WriteLost | Fault::EchoException | Fault::Reset)
+    ) {
+        places[output].write(on, now, scenario.outputs[output].watchdog);
+        written = Some(Written { output, run: on });
+    }
+    let mut buffer = [0; 260];
+    let wait = rng.between(100_000, 3 * MS);
+    let echo = match fault {
+        Some(Fault::EchoLost | Fault::WriteLost) => return written,
+        Some(Fault::Reset) => {
+            net.end(conn, rng.chance(500));
+            return written;
+        }
+        Some(Fault::EchoException) => {
+            server::encode_exception(&mut buffer, transaction, unit, 5, 4)
+        }
+        Some(Fault::EchoWrong) => {
+            let wrong = WriteRequest::Coil { address, on: !on };
+            server::encode_write_reply(&mut buffer, transaction, unit, &wrong)
+        }
+        _ => server::encode_write_reply(&mut buffer, transaction, unit, &write),
+    };
+    let mut echo = echo.unwrap_or(&[]).to_vec();
+    let poison = matches!(
+        fault,
+        Some(Fault::EchoWrong | Fault::EchoException | Fault::Duplicate)
+    );
+    if fault == Some(Fault::Duplicate) {
+        echo.extend_from_within(..);
+    }
+    net.to_guard(conn, wait, echo, poison);
+    written
+}

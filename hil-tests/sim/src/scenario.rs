@@ -1,0 +1,542 @@
+//! What is protected in one run, drawn from the seed: devices, tags, rules, outputs, and a plan of them for the lane.
+
+use drivers_frame::{DeviceId, DurNs, Range, TagId, ValueCodec, ValueType};
+use rules_bundle::{
+    Acquire, DevicePlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan, ModbusPlan,
+    OutputPlan, OutputTarget, PointPlan, Reintegration, RulePlan, StopCategory, Table, TagPlan,
+    TripGroupPlan, Wait, WindowFunction, WindowPlan,
+};
+use rules_expr::ir::{Op, Program};
+
+use crate::rng::Rng;
+
+/// A millisecond in nanoseconds, the unit of all times in here.
+pub const MS: u64 = 1_000_000;
+
+/// Longest time between something being due and the turn of the lane that does it, unless the lane is held up.
+pub const TURN_MAX: u64 = 8 * MS;
+/// Longest way of bytes through the network, and of a device's answer.
+pub const WAY_MAX: u64 = 20 * MS;
+/// Level above which a value is out of its range.
+pub const RANGE_MAX: f64 = 100.0;
+/// Levels are multiples of this, and what tells one reading from another is below half of it.
+pub const GRAIN: f64 = 1.0 / 1_024.0;
+
+/// What a rule asks. The simulator's own words for it, so that its own eyes can judge it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cond {
+    /// The tag is above the limit; once it fired, above the limit less the band.
+    Above {
+        /// Index of the tag.
+        tag: usize,
+        /// In the tag's unit.
+        limit: f64,
+        /// Dead band.
+        band: f64,
+    },
+    /// The average over a window is above the limit.
+    AverageAbove {
+        /// Index of the tag.
+        tag: usize,
+        /// Index of the window.
+        window: usize,
+        /// In the tag's unit.
+        limit: f64,
+        /// Length of the window.
+        span: u64,
+    },
+    /// Both.
+    Both(Box<Cond>, Box<Cond>),
+    /// One of them.
+    Either(Box<Cond>, Box<Cond>),
+}
+
+impl Cond {
+    /// The tags that it looks at.
+    pub fn tags(&self) -> Vec<usize> {
+        match self {
+            Self::Above { tag, .. } | Self::AverageAbove { tag, .. } => vec![*tag],
+            Self::Both(a, b) | Self::Either(a, b) => {
+                let mut tags = a.tags();
+                tags.extend(b.tags());
+                tags
+            }
+        }
+    }
+
+    /// The longest window in it.
+    pub fn span(&self) -> u64 {
+        match self {
+            Self::Above { .. } => 0,
+            Self::AverageAbove { span, .. } => *span,
+            Self::Both(a, b) | Self::Either(a, b) => a.span().max(b.span()),
+        }
+    }
+
+    fn ops(&self, tags: usize, ops: &mut Vec<Op>) {
+        match self {
+            Self::Above { tag, limit, band } => {
+                ops.push(Op::Slot(*tag as u32));
+                ops.push(Op::Const(*limit));
+                if *band > 0.0 {
+                    ops.push(Op::HoldOffset(-band));
+                    ops.push(Op::Add);
+                }
+                ops.push(Op::Greater);
+            }
+            Self::AverageAbove { window, limit, .. } => {
+                ops.push(Op::Slot((tags + window) as u32));
+                ops.push(Op::Const(*limit));
+                ops.push(Op::Greater);
+            }
+            Self::Both(a, b) | Self::Either(a, b) => {
+                a.ops(tags, ops);
+                b.ops(tags, ops);
+                ops.push(if matches!(self, Self::Both(..)) {
+                    Op::And
+                } else {
+                    Op::Or
+                });
+            }
+        }
+    }
+}
+
+/// Where a tag's values come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Four registers of this device from this address.
+    Modbus {
+        /// Index of the device.
+        device: usize,
+        /// First register.
+        address: u16,
+        /// Which table.
+        table: Table,
+    },
+    /// A topic of its own at the broker.
+    Mqtt {
+        /// Index of the device.
+        device: usize,
+        /// Time between two messages.
+        period: u64,
+    },
+}
+
+/// A tag.
+#[derive(Clone, Debug)]
+pub struct Tag {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Age at which it is stale.
+    pub stale_after: u64,
+    /// Longest time from the reading to the arrival of a value that may be believed.
+    pub way_max: u64,
+}
+
+impl Tag {
+    /// The device's index.
+    pub fn device(&self) -> usize {
+        match self.origin {
+            Origin::Modbus { device, .. } | Origin::Mqtt { device, .. } => device,
+        }
+    }
+}
+
+/// A rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its condition.
+    pub cond: Cond,
+    /// How long it must last.
+    pub on_delay: u64,
+    /// Outputs that it stops; none for an alert.
+    pub stops: Vec<usize>,
+    /// Within which a stop must have been ordered, from the moment the condition came to be true in the plant.
+    pub deadline: u64,
+}
+
+/// An output: one coil with a watchdog of its own.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Index of its host.
+    pub host: usize,
+    /// Coil.
+    pub address: u16,
+    /// Time between two refreshes.
+    pub refresh: u64,
+    /// The device drops the coil this long after the last permit.
+    pub watchdog: u64,
+    /// Within which an echo must come.
+    pub confirm_within: u64,
+}
+
+/// What listens at a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKind {
+    /// The input device of this index.
+    Input(usize),
+    /// Outputs.
+    Outputs,
+    /// The broker that is the device of this index.
+    Broker(usize),
+}
+
+/// One run's world, before anything happens.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Hosts, by the number of their address.
+    pub hosts: Vec<HostKind>,
+    /// Tags.
+    pub tags: Vec<Tag>,
+    /// Rules.
+    pub rules: Vec<Rule>,
+    /// Outputs.
+    pub outputs: Vec<Output>,
+    /// Samples in the queue of each device.
+    pub queue: Vec<usize>,
+    /// Acquisition by a thread of its own.
+    pub threaded: bool,
+    /// What the lane is made of.
+    pub plan: LanePlan,
+}
+
+/// First port: a host's port is this plus its index.
+pub const PORT: u16 = 10_000;
+
+impl Scenario {
+    /// Draws a world.
+    pub fn draw(rng: &mut Rng) -> Self {
+        let mut hosts = Vec::new();
+        let mut tags = Vec::new();
+        let mut devices = Vec::new();
+        for device in 0..rng.between(1, 3) as usize {
+            hosts.push(HostKind::Input(device));
+            devices.push(modbus(rng, device, hosts.len() - 1, &mut tags));
+        }
+        if rng.chance(600) {
+            let device = devices.len();
+            hosts.push(HostKind::Broker(device));
+            devices.push(mqtt(rng, device, hosts.len() - 1, &mut tags));
+        }
+        let mut outputs = Vec::new();
+        for _ in 0..rng.between(1, 2) {
+            let host = hosts.len();
+            hosts.push(HostKind::Outputs);
+            for _ in 0..rng.between(1, 2) {
+                outputs.push(output(rng, host, outputs.len() as u16));
+            }
+        }
+        let mut windows = Vec::new();
+        let rules: Vec<Rule> = (0..rng.between(2, 6))
+            .map(|index| rule(rng, index as usize, &tags, outputs.len(), &mut windows))
+            .collect();
+        let queue = devices
+            .iter()
+            .enumerate()
+            .map(|(device, _)| {
+                let own = tags.iter().filter(|tag| tag.device() == device).count();
+                (own * rng.between(3, 8) as usize).max(4)
+            })
+            .collect();
+        let plan = plan(&devices, &tags, &rules, &outputs, &windows);
+        Self {
+            hosts,
+            tags,
+            rules,
+            outputs,
+            queue,
+            threaded: rng.chance(400),
+            plan,
+        }
+    }
+
+    /// The longest watchdog of any output.
+    pub fn watchdog_max(&self) -> u64 {
+        self.outputs
+            .iter()
+            .map(|output| output.watchdog)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+fn codec() -> ValueCodec {
+    ValueCodec {
+        range: Range {
+            min: 0.0,
+            max: RANGE_MAX,
+        },
+        ..ValueCodec::plain(ValueType::F64)
+    }
+}
+
+fn modbus(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> DevicePlan {
+    let poll = rng.chance(850).then(|| rng.between(5, 60) * MS);
+    let timeout = rng.between(25, 60) * MS;
+    let mut points = Vec::new();
+    let mut address = rng.between(0, 40) as u16;
+    for _ in 0..rng.between(1, 4) {
+        let table = if rng.chance(700) {
+            Table::Input
+        } else {
+            Table::Holding
+        };
+        points.push(PointPlan {
+            tag: TagId(tags.len() as u16),
+            table,
+            address,
+            codec: codec(),
+        });
+        tags.push(Tag {
+            origin: Origin::Modbus {
+                device,
+                address,
+                table,
+            },
+            stale_after: poll.unwrap_or(0) * 2 + timeout + rng.between(20, 200) * MS,
+            way_max: timeout,
+        });
+        address += 4 + if rng.chance(500) {
+            rng.between(0, 30) as u16
+        } else {
+            0
+        };
+    }
+    DevicePlan {
+        name: format!("device{device}"),
+        link: LinkPlan::Modbus(ModbusPlan {
+            host: "127.0.0.1".into(),
+            port: PORT + host as u16,
+            unit: rng.between(1, 247) as u8,
+            poll: poll.map(DurNs::from_ns),
+            timeout: DurNs::from_ns(timeout),
+            connect_timeout: DurNs::from_ms(200),
+            backoff_min: DurNs::from_ms(20),
+            backoff_max: DurNs::from_ms(400),
+            max_gap: rng.between(0, 16) as u16,
+            points,
+        }),
+    }
+}
+
+fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> DevicePlan {
+    let mut subscriptions = Vec::new();
+    for _ in 0..rng.between(1, 3) {
+        let period = rng.between(10, 80) * MS;
+        subscriptions.push(rules_bundle::SubscriptionPlan {
+            topic: format!("plant/{}", tags.len()),
+            qos: rng.between(0, 1) as u8,
+            fields: vec![rules_bundle::FieldPlan {
+                tag: TagId(tags.len() as u16),
+                extract: rules_bundle::ExtractPlan::Number,
+                codec: codec(),
+            }],
+            envelope: None,
+        });
+        tags.push(Tag {
+            origin: Origin::Mqtt { device, period },
+            stale_after: period * 2 + rng.between(30, 200) * MS,
+            way_max: 3 * WAY_MAX,
+        });
+    }
+    DevicePlan {
+        name: "broker".into(),
+        link: LinkPlan::Mqtt(rules_bundle::MqttPlan {
+            broker: rules_bundle::BrokerPlan {
+                host: "127.0.0.1".into(),
+                port: PORT + host as u16,
+                client_id: "sim".into(),
+                username: None,
+                password_file: None,
+                tls: None,
+                keep_alive: DurNs::from_ms(2_000),
+                connect_timeout: DurNs::from_ms(200),
+                backoff_min: DurNs::from_ms(100),
+                backoff_max: DurNs::from_ms(1_000),
+            },
+            subscriptions,
+        }),
+    }
+}
+
+fn output(rng: &mut Rng, host: usize, address: u16) -> Output {
+    let refresh = rng.between(30, 100) * MS;
+    Output {
+        host,
+        address,
+        refresh,
+        watchdog: refresh * 3 + rng.between(0, 200) * MS,
+        confirm_within: rng.between(45, 100) * MS,
+    }
+}
+
+fn atom(rng: &mut Rng, tags: &[Tag], windows: &mut Vec<WindowPlan>) -> Cond {
+    let tag = rng.below(tags.len());
+    // Between two levels: no level and no value is ever equal to a limit.
+    let limit = rng.between(50, 65) as f64 + GRAIN / 2.0;
+    if rng.chance(200) {
+        let span = rng.between(50, 400) * MS;
+        windows.push(WindowPlan {
+            function: WindowFunction::Avg,
+            tag: TagId(tag as u16),
+            span: DurNs::from_ns(span),
+            capacity: 2_048,
+        });
+        return Cond::AverageAbove {
+            tag,
+            window: windows.len() - 1,
+            limit,
+            span,
+        };
+    }
+    let band = if rng.chance(500) {
+        rng.between(2, 8) as f64
+    } else {
+        0.0
+    };
+    Cond::Above { tag, limit, band }
+}
+
+fn rule(
+    rng: &mut Rng,
+    index: usize,
+    tags: &[Tag],
+    outputs: usize,
+    windows: &mut Vec<WindowPlan>,
+) -> Rule {
+    let first = atom(rng, tags, windows);
+    let cond = match rng.between(0, 9) {
+        0..=6 => first,
+        7 => Cond::Both(Box::new(first), Box::new(atom(rng, tags, windows))),
+        _ => Cond::Either(Box::new(first), Box::new(atom(rng, tags, windows))),
+    };
+    let on_delay = if rng.chance(400) {
+        rng.between(20, 600) * MS
+    } else {
+        0
+    };
+    let danger = index == 0 || rng.chance(750);
+    let mut stops: Vec<usize> = (0..outputs).filter(|_| danger && rng.chance(600)).collect();
+    if danger && stops.is_empty() {
+        stops.push(rng.below(outputs));
+    }
+    let acquisition = cond
+        .tags()
+        .iter()
+        .map(|tag| tags[*tag].stale_after + tags[*tag].way_max)
+        .max()
+        .unwrap_or(0);
+    Rule {
+        deadline: acquisition + cond.span() + on_delay + 2 * TURN_MAX,
+        cond,
+        on_delay,
+        stops,
+    }
+}
+
+fn plan(
+    devices: &[DevicePlan],
+    tags: &[Tag],
+    rules: &[Rule],
+    outputs: &[Output],
+    windows: &[WindowPlan],
+) -> LanePlan {
+    LanePlan {
+        name: "main".into(),
+        cpu: None,
+        priority: 0,
+        wait: Wait::Park,
+        acquire: Acquire::Inline,
+        timer_period: DurNs::from_ms(5),
+        devices: devices.to_vec(),
+        tags: tags
+            .iter()
+            .enumerate()
+            .map(|(index, tag)| TagPlan {
+                name: format!("tag{index}"),
+                unit: "mm/s".into(),
+                device: DeviceId(tag.device() as u16),
+                stale_after: DurNs::from_ns(tag.stale_after),
+                checks: InputChecks::default(),
+                reintegration: Reintegration::After(DurNs::ZERO),
+            })
+            .collect(),
+        windows: windows.to_vec(),
+        ages: vec![],
+        qualities: vec![],
+        rules: rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| rule_plan(index, rule, tags.len()))
+            .collect(),
+        votings: vec![],
+        trip_groups: (0..outputs.len())
+            .map(|output| TripGroupPlan {
+                name: format!("output{output}"),
+            })
+            .collect(),
+        outputs: outputs
+            .iter()
+            .enumerate()
+            .map(|(index, output)| output_plan(index, output))
+            .collect(),
+        reset_button: None,
+        assumed: HostAssumption::default(),
+    }
+}
+
+fn rule_plan(index: usize, rule: &Rule, tags: usize) -> RulePlan {
+    let mut ops = Vec::new();
+    rule.cond.ops(tags, &mut ops);
+    RulePlan {
+        id: format!("rule{index}"),
+        when: String::new(),
+        programs: vec![Program::new(ops).expect("a condition is a program")],
+        raised: vec![],
+        voting: None,
+        on_delay: DurNs::from_ns(rule.on_delay),
+        off_delay: DurNs::ZERO,
+        debounce: None,
+        multiplier: None,
+        inhibit: None,
+        bypass_at_most: None,
+        level: if rule.stops.is_empty() {
+            Level::Alert
+        } else {
+            Level::Danger
+        },
+        stops: rule.stops.iter().map(|output| *output as u16).collect(),
+        deadline: (!rule.stops.is_empty()).then_some(DurNs::from_ns(rule.deadline)),
+        process_safety_time: None,
+        message: String::new(),
+        tags: vec![],
+        runbook: None,
+    }
+}
+
+fn output_plan(index: usize, output: &Output) -> OutputPlan {
+    OutputPlan {
+        name: format!("output{index}"),
+        host: "127.0.0.1".into(),
+        port: PORT + output.host as u16,
+        unit: 1,
+        device: format!("host{}", output.host),
+        target: OutputTarget::Coil {
+            address: output.address,
+            run: true,
+        },
+        refresh: DurNs::from_ns(output.refresh),
+        confirm_within: DurNs::from_ns(output.confirm_within),
+        connect_timeout: DurNs::from_ms(200),
+        backoff_min: DurNs::from_ms(20),
+        backoff_max: DurNs::from_ms(200),
+        group: index as u16,
+        stop: StopCategory::Zero,
+        read_back: None,
+        feedback: None,
+        escalate_to: None,
+        watchdog: None,
+        device_time: DurNs::ZERO,
+    }
+}

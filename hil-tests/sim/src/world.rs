@@ -1,0 +1,916 @@
+//! One run: virtual time, the world around the guard, and the judge.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use drivers_frame::MonoNs;
+
+use crate::coverage::Coverage;
+use crate::digest::Digest;
+use crate::fault::Fault;
+use crate::guard::{Act, Command, Guard};
+use crate::net::{Net, Post, SharedNet};
+use crate::oracle::{Oracle, Violation, lapse};
+use crate::plant::{self, Host, Place, Sensors, Wrong};
+use crate::reading;
+use crate::rng::Rng;
+use crate::scenario::{GRAIN, HostKind, MS, Origin, Scenario, TURN_MAX, WAY_MAX};
+use crate::{broker, buggify, sometimes};
+
+/// Longest time after healing in which the guard must arm again: back-offs, freshness, windows, a reset that is tried
+/// again and again.
+pub const ARM_WITHIN: u64 = 20_000 * MS;
+/// What a turn of the lane's loop takes.
+const STEP: u64 = 3_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ev {
+    /// The lane's thread turns, if nothing has made this one out of date.
+    Turn(u64),
+    /// The acquisition thread turns.
+    Acquire(u64),
+    ToHost {
+        conn: usize,
+        bytes: Vec<u8>,
+    },
+    Wake,
+    /// A tag's level changes.
+    Level(usize),
+    /// A sensor publishes.
+    Publish(usize),
+    /// Something goes wrong somewhere.
+    Trouble,
+    /// A partition or refusal ends.
+    Mend(usize),
+    Operate,
+    /// The reset is let go.
+    Release(u64),
+    Restart,
+    /// A rule has been true for its deadline and all watchdogs.
+    Judge {
+        rule: usize,
+        since: u64,
+    },
+    /// The guard has been gone for a watchdog's time.
+    JudgeGone {
+        began: u64,
+    },
+    /// Another master wrote a permit; by now it must be taken back.
+    JudgeMaster {
+        output: usize,
+        wrote: u64,
+    },
+}
+
+/// How a run is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Length of the safety phase, in nanoseconds of virtual time.
+    pub safety: u64,
+    /// Faults by chance.
+    pub troubled: bool,
+    /// One fault, injected once while everything runs, instead.
+    pub inject: Option<Fault>,
+}
+
+impl Options {
+    /// Faults by chance for so many virtual seconds.
+    pub fn seconds(seconds: u64) -> Self {
+        Self {
+            safety: seconds * 1_000 * MS,
+            troubled: true,
+            inject: None,
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Over every event, write and verdict.
+    pub digest: u64,
+    /// What was broken; `None` when nothing was.
+    pub violation: Option<Violation>,
+    /// Rare states reached.
+    pub coverage: Coverage,
+    /// Events handled.
+    pub events: u64,
+}
+
+/// A run that is going on.
+pub struct World {
+    scenario: Scenario,
+    options: Options,
+    pub(crate) unfriendly: bool,
+    pub(crate) rng: Rng,
+    device_rng: Rng,
+    net: SharedNet,
+    guard: Option<Guard>,
+    oracle: Oracle,
+    hosts: Vec<Host>,
+    places: Vec<Place>,
+    /// Until when something is wrong with each host.
+    troubled_until: Vec<u64>,
+    /// Until when a place may be energised by somebody else than the guard.
+    excused: Vec<u64>,
+    queue: BinaryHeap<Reverse<(u64, u64, Ev)>>,
+    order: u64,
+    turn: u64,
+    turn_at: u64,
+    acquire_turn: u64,
+    acquire_at: u64,
+    held_until: u64,
+    gone_since: Option<u64>,
+    healing: bool,
+    digest: Digest,
+    pub(crate) coverage: Coverage,
+    events: u64,
+    now: u64,
+}
+
+/// Runs a seed.
+pub fn run(seed: u64, options: Options) -> Outcome {
+    World::new(seed, options).run()
+}
+
+impl World {
+    fn new(seed: u64, options: Options) -> Self {
+        let mut rng = Rng::new(seed);
+        let scenario = Scenario::draw(&mut rng.fork());
+        let net = Net::new(scenario.hosts.len(), rng.fork());
+        let levels: Vec<f64> = scenario
+            .tags
+            .iter()
+            .map(|_| rng.between(10, 40) as f64)
+            .collect();
+        let mut world = Self {
+            oracle: Oracle::new(&scenario, levels),
+            hosts: vec![Host::default(); scenario.hosts.len()],
+            places: vec![Place::default(); scenario.outputs.len()],
+            troubled_until: vec![0; scenario.hosts.len()],
+            excused: vec![0; scenario.outputs.len()],
+            device_rng: rng.fork(),
+            unfriendly: options.troubled,
+            rng,
+            net,
+            guard: None,
+            queue: BinaryHeap::new(),
+            order: 0,
+            turn: 0,
+            turn_at: u64::MAX,
+            acquire_turn: 0,
+            acquire_at: u64::MAX,
+            held_until: 0,
+            gone_since: None,
+            healing: false,
+
+            digest: Digest::default(),
+            coverage: Coverage::default(),
+            events: 0,
+            now: MS,
+            scenario,
+            options,
+        };
+        world.net.borrow_mut().now = world.now;
+        world.net.borrow_mut().unfriendly = options.troubled;
+        world.start_guard();
+        for tag in 0..world.scenario.tags.len() {
+            let wait = world.rng.between(500, 4_000) * MS;
+            world.at(wait, Ev::Level(tag));
+            if let Origin::Mqtt { period, .. } = world.scenario.tags[tag].origin {
+                world.at(period, Ev::Publish(tag));
+            }
+        }
+        world.at(1_500 * MS, Ev::Trouble);
+        world.at(300 * MS, Ev::Operate);
+        world
+    }
+
+    fn at(&mut self, wait: u64, event: Ev) {
+        self.order += 1;
+        self.queue
+            .push(Reverse((self.now + wait, self.order, event)));
+    }
+
+    fn run(mut self) -> Outcome {
+        let heal_at = self.options.safety;
+        let end_at = heal_at + ARM_WITHIN;
+        while let Some(Reverse((at, _, event))) = self.queue.pop() {
+            if at >= heal_at && !self.healing {
+                self.heal();
+            }
+            self.now = at.max(self.now);
+            self.net.borrow_mut().now = self.now;
+            self.events += 1;
+            self.digest.add(self.now);
+            self.handle(event);
+            self.collect_posts();
+            if self.oracle.violation.is_some() {
+                break;
+            }
+            if self.healing && self.armed() {
+                sometimes!(self.coverage, "armed again after healing", true);
+                break;
+            }
+            if self.now >= end_at {
+                let why = self
+                    .guard
+                    .as_ref()
+                    .map(|guard| format!("{:?}", guard.lane.reset_refusal()));
+                self.oracle.fail(
+                    "liveness",
+                    self.now,
+                    format!(
+                        "not armed {} s after healing: {why:?}",
+                        ARM_WITHIN / 1_000 / MS
+                    ),
+                );
+                break;
+            }
+        }
+        Outcome {
+            digest: self.digest.value(),
+            violation: self.oracle.violation,
+            coverage: self.coverage,
+            events: self.events,
+        }
+    }
+
+    fn armed(&self) -> bool {
+        self.guard.is_some() && self.places.iter().all(|place| place.energised(self.now))
+    }
+
+    fn heal(&mut self) {
+        self.healing = true;
+        self.unfriendly = false;
+        self.net.borrow_mut().unfriendly = false;
+        for host in 0..self.hosts.len() {
+            self.hosts[host].wrong = None;
+            self.net.borrow_mut().partition(host, false);
+            self.net.borrow_mut().refuse(host, false);
+        }
+        for level in &mut self.oracle.levels {
+            *level = 20.0;
+        }
+        self.oracle.levels_changed(&self.scenario, self.now);
+        if self.guard.is_none() {
+            self.start_guard();
+        }
+    }
+
+    fn collect_posts(&mut self) {
+        let posts = std::mem::take(&mut self.net.borrow_mut().posts);
+        for (at, post) in posts {
+            let event = match post {
+                Post::ToHost { conn, bytes } => Ev::ToHost { conn, bytes },
+                Post::Wake => Ev::Wake,
+            };
+            self.order += 1;
+            self.queue.push(Reverse((at, self.order, event)));
+        }
+    }
+
+    fn handle(&mut self, event: Ev) {
+        match event {
+            Ev::Turn(number) => {
+                if number == self.turn {
+                    self.turn_guard();
+                }
+            }
+            Ev::Acquire(number) => {
+                if number == self.acquire_turn {
+                    self.turn_acquisition();
+                }
+            }
+            Ev::Wake => self.wake(),
+            Ev::ToHost { conn, bytes } => self.deliver(conn, &bytes),
+            Ev::Level(tag) => self.level(tag),
+            Ev::Publish(tag) => self.publish(tag),
+            Ev::Trouble => self.trouble(),
+            Ev::Mend(host) => {
+                self.net.borrow_mut().partition(host, false);
+                self.net.borrow_mut().refuse(host, false);
+            }
+            Ev::Operate => self.operate(),
+            Ev::Release(nonce) => self.command(Command::Release(nonce)),
+            Ev::Restart => {
+                if self.guard.is_none() {
+                    self.start_guard();
+                }
+            }
+            Ev::Judge { rule, since } => self.judge(rule, since),
+            Ev::JudgeGone { began } => self.judge_gone(began),
+            Ev::JudgeMaster { output, wrote } => self.judge_master(output, wrote),
+        }
+    }
+
+    fn start_guard(&mut self) {
+        let seed = self.rng.next();
+        let mut guard = Guard::start(&self.scenario, &self.net, seed);
+        guard.lane.warm_up();
+        self.oracle.restarted(self.now);
+        self.guard = Some(guard);
+        self.gone_since = None;
+        self.digest.add(0x5747);
+        self.schedule_turn(self.now);
+        self.schedule_acquisition(self.now);
+    }
+
+    // ---- the guard's threads -------------------------------------------------------------------------------------
+
+    fn schedule_turn(&mut self, at: u64) {
+        let at = at.max(self.now).max(self.held_until);
+        self.turn += 1;
+        self.turn_at = at;
+        let number = self.turn;
+        self.order += 1;
+        self.queue.push(Reverse((at, self.order, Ev::Turn(number))));
+    }
+
+    fn schedule_acquisition(&mut self, at: u64) {
+        if !self.scenario.threaded {
+            return;
+        }
+        let at = at.max(self.now);
+        self.acquire_turn += 1;
+        self.acquire_at = at;
+        let number = self.acquire_turn;
+        self.order += 1;
+        self.queue
+            .push(Reverse((at, self.order, Ev::Acquire(number))));
+    }
+
+    /// How late a thread wakes: its scheduler's doing.
+    fn lateness(&mut self) -> u64 {
+        if buggify!(self, "a thread wakes late", 10) {
+            self.rng.between(MS / 2, TURN_MAX / 2)
+        } else {
+            self.rng.between(2_000, 60_000)
+        }
+    }
+
+    fn wake(&mut self) {
+        if self.guard.is_none() {
+            return;
+        }
+        let at = self.now + self.lateness();
+        if at < self.turn_at {
+            self.schedule_turn(at);
+        }
+        let at = self.now + self.lateness();
+        if at < self.acquire_at {
+            self.schedule_acquisition(at);
+        }
+    }
+
+    fn turn_acquisition(&mut self) {
+        self.acquire_at = u64::MAX;
+        let Some(mut guard) = self.guard.take() else {
+            return;
+        };
+        for _ in 0..256 {
+            let progress = guard.acquire();
+            self.look(&mut guard);
+            if !progress {
+                break;
+            }
+        }
+        let due = guard.acquire_due();
+        let queued = guard.queued();
+        self.guard = Some(guard);
+        if queued {
+            let at = self.now + self.lateness();
+            if at < self.turn_at {
+                self.schedule_turn(at);
+            }
+        }
+        if due != MonoNs::NEVER {
+            let late = self.lateness();
+            self.schedule_acquisition(due.as_ns().max(self.now) + late);
+        }
+    }
+
+    fn turn_guard(&mut self) {
+        self.turn_at = u64::MAX;
+        let Some(mut guard) = self.guard.take() else {
+            return;
+        };
+        let threaded = self.scenario.threaded;
+        for _ in 0..256 {
+            let progress = !threaded && guard.acquire();
+            self.look(&mut guard);
+            let taken = guard.ingest();
+            let from = guard.events.len();
+            let mut commanded = false;
+            while let Some(act) = guard.obey() {
+                commanded = true;
+                self.acted(&guard, &act);
+            }
+            if let Some(act) = guard.tick(taken || commanded) {
+                self.acted(&guard, &act);
+            }
+            self.oracle.events(&guard, from, self.now);
+            guard.drive();
+            self.look(&mut guard);
+            for index in 0..guard.outputs.len() {
+                guard.confirm(index);
+                self.look(&mut guard);
+            }
+            for event in &guard.events {
+                self.digest.bytes(format!("{event:?}").as_bytes());
+            }
+            guard.events.clear();
+            self.now += STEP;
+            self.net.borrow_mut().now = self.now;
+            if !progress && guard.due(threaded).as_ns() > self.now {
+                break;
+            }
+        }
+        self.oracle
+            .turned(&self.scenario, &guard, self.now, &mut self.coverage);
+        self.judge_poison(&guard);
+        let due = guard.due(threaded);
+        self.guard = Some(guard);
+        let late = self.lateness();
+        self.schedule_turn(due.as_ns().max(self.now) + late);
+    }
+
+    fn acted(&mut self, guard: &Guard, act: &Act) {
+        self.digest.bytes(format!("{act:?}").as_bytes());
+        self.oracle
+            .acted(&self.scenario, guard, act, self.now, &mut self.coverage);
+    }
+
+    /// Shows the judge what was handed over, sent and taken.
+    fn look(&mut self, guard: &mut Guard) {
+        for frame in std::mem::take(&mut guard.pushed) {
+            for sample in &frame.samples {
+                self.digest.add(sample.value.to_bits());
+            }
+            self.oracle
+                .pushed(&self.scenario, &frame, self.now, &mut self.coverage);
+        }
+        let (sent, taken) = {
+            let mut net = self.net.borrow_mut();
+            (
+                std::mem::take(&mut net.sent),
+                std::mem::take(&mut net.taken),
+            )
+        };
+        for (conn, bytes) in sent {
+            self.digest.bytes(&bytes);
+            let host = self.net.borrow().conns[conn].host;
+            match self.scenario.hosts[host] {
+                HostKind::Input(_) => self.oracle.asked(host, self.now),
+                HostKind::Broker(_) => {}
+                HostKind::Outputs => {
+                    let address = u16::from_be_bytes([bytes[8], bytes[9]]);
+                    if let Some(output) = self.output_at(host, address) {
+                        self.oracle
+                            .sent(&self.scenario, guard, output, conn, &bytes, self.now);
+                    }
+                }
+            }
+        }
+        for (conn, bytes) in taken {
+            let host = self.net.borrow().conns[conn].host;
+            if self.scenario.hosts[host] == HostKind::Outputs {
+                self.oracle.echoed(conn, &bytes);
+            }
+        }
+    }
+
+    fn output_at(&self, host: usize, address: u16) -> Option<usize> {
+        let here =
+            |output: &crate::scenario::Output| output.host == host && output.address == address;
+        self.scenario.outputs.iter().position(here)
+    }
+
+    /// Nothing goes on over a connection that gave bytes which nobody asked for (H-7, H-8, H-9, H-11, H-13).
+    fn judge_poison(&mut self, _: &Guard) {
+        let net = self.net.borrow();
+        let late = |conn: &crate::net::Conn| {
+            conn.poisoned.is_some_and(|at| self.now > at + 200 * MS)
+                && self.now > self.held_until + 300 * MS
+        };
+        let found = net
+            .live()
+            .map(|index| &net.conns[index])
+            .find(|conn| late(conn))
+            .map(|conn| conn.host);
+        drop(net);
+        if let Some(host) = found {
+            self.oracle.fail(
+                "H-13",
+                self.now,
+                format!("the connection to host {host} is used on after bytes that answer nothing"),
+            );
+        }
+    }
+
+    // ---- devices -------------------------------------------------------------------------------------------------
+
+    fn deliver(&mut self, conn: usize, bytes: &[u8]) {
+        let host = self.net.borrow().conns[conn].host;
+        let mut net = self.net.borrow_mut();
+        if net.is_partitioned(host) {
+            // It was on its way when the partition began.
+            return;
+        }
+        match self.scenario.hosts[host] {
+            HostKind::Input(device) => {
+                let mut sensors = Sensors {
+                    scenario: &self.scenario,
+                    levels: &self.oracle.levels,
+                    readings: &mut self.oracle.readings,
+                };
+                plant::answer_read(
+                    device,
+                    &mut self.hosts[host],
+                    conn,
+                    bytes,
+                    &mut sensors,
+                    &mut net,
+                    &mut self.device_rng,
+                );
+            }
+            HostKind::Outputs => {
+                let held = net.is_orphan(conn);
+                let written = plant::answer_write(
+                    host,
+                    &self.hosts[host],
+                    conn,
+                    bytes,
+                    &self.scenario,
+                    &mut self.places,
+                    &mut net,
+                    &mut self.device_rng,
+                );
+                drop(net);
+                if let Some(written) = written {
+                    self.digest
+                        .add(written.output as u64 * 2 + u64::from(written.run));
+                    if written.run && held {
+                        // A dead guard's kernel delivered a permit: the device's watchdog is what ends it.
+                        sometimes!(self.coverage, "a permit of a dead guard arrives", true);
+                        let until = self.now + self.scenario.outputs[written.output].watchdog;
+                        self.excused[written.output] = self.excused[written.output].max(until);
+                    }
+                }
+            }
+            HostKind::Broker(_) => {
+                let mut inbox = std::mem::take(&mut net.conns[conn].inbox);
+                let (reply, subscribed) = broker::answer(&mut inbox, bytes);
+                net.conns[conn].inbox = inbox;
+                if subscribed {
+                    self.hosts[host].subscribed.push(conn);
+                }
+                if !reply.is_empty() {
+                    net.to_guard(conn, 100_000, reply, false);
+                }
+            }
+        }
+    }
+
+    fn level(&mut self, tag: usize) {
+        if self.healing {
+            return;
+        }
+        let old = self.oracle.levels[tag];
+        let fraction = self.rng.between(0, 1_023) as f64 * GRAIN;
+        let (level, lasting) = if old > 45.0 {
+            (
+                self.rng.between(10, 40) as f64,
+                self.rng.between(500, 6_000),
+            )
+        } else if self.rng.chance(300) {
+            // Near the limits: in and out of dead bands.
+            (self.rng.between(44, 66) as f64, self.rng.between(10, 800))
+        } else if self.rng.chance(250) {
+            (self.rng.between(70, 95) as f64, self.rng.between(20, 2_500))
+        } else {
+            (
+                self.rng.between(10, 40) as f64,
+                self.rng.between(500, 6_000),
+            )
+        };
+        self.oracle.levels[tag] = level + fraction;
+        for rule in self.oracle.levels_changed(&self.scenario, self.now) {
+            self.expect_stop(rule);
+        }
+        self.at(lasting * MS, Ev::Level(tag));
+    }
+
+    fn expect_stop(&mut self, rule: usize) {
+        let Some(since) = self.oracle.true_since(rule) else {
+            return;
+        };
+        let stops = self.scenario.rules[rule].stops.clone();
+        if let Some(longest) = stops
+            .iter()
+            .map(|output| lapse(&self.scenario, *output))
+            .max()
+        {
+            let due = since + self.scenario.rules[rule].deadline + longest + MS;
+            self.at(due - self.now, Ev::Judge { rule, since });
+        }
+    }
+
+    /// I1 at the coil: the condition has lasted its deadline and every watchdog.
+    fn judge(&mut self, rule: usize, since: u64) {
+        let Some(still) = self.oracle.true_since(rule) else {
+            return;
+        };
+        if still != since {
+            // Held up meanwhile, or true anew: judged from then.
+            if still > since {
+                self.expect_stop(rule);
+            }
+            return;
+        }
+        sometimes!(self.coverage, "a condition lasted its deadline", true);
+        for output in self.scenario.rules[rule].stops.clone() {
+            if self.places[output].energised(self.now) && self.now > self.excused[output] {
+                self.oracle.fail("I1", self.now, format!("output {output} is energised, and rule {rule} has been true for its deadline and the device's watchdog"));
+            }
+        }
+        // As long as it lasts.
+        let again = 50 * MS;
+        self.at(again, Ev::Judge { rule, since });
+    }
+
+    fn publish(&mut self, tag: usize) {
+        let Origin::Mqtt { device, period } = self.scenario.tags[tag].origin else {
+            return;
+        };
+        let jitter = self.device_rng.between(0, period / 4);
+        self.at(period - period / 8 + jitter, Ev::Publish(tag));
+        let Some(host) = self
+            .scenario
+            .hosts
+            .iter()
+            .position(|kind| *kind == HostKind::Broker(device))
+        else {
+            return;
+        };
+        let fault = self.hosts[host].fault(self.now);
+        let rules_bundle::LinkPlan::Mqtt(plan) = &self.scenario.plan.devices[device].link else {
+            return;
+        };
+        let Some(subscription) = plan
+            .subscriptions
+            .iter()
+            .find(|subscription| usize::from(subscription.fields[0].tag.0) == tag)
+        else {
+            return;
+        };
+        let readings = &mut self.oracle.readings[tag];
+        let value = |number| reading::encode(tag, number, self.oracle.levels[tag]);
+        let old = readings.latest().saturating_sub(20);
+        let (payload, retain, dup) = match fault {
+            Some(Fault::SensorSilent) => return,
+            Some(Fault::Retained) => (format!("{}", value(old)), true, false),
+            Some(Fault::Redelivered) => (format!("{}", value(old)), false, true),
+            Some(Fault::Malformed) => ("12.5.1".to_owned(), false, false),
+            Some(Fault::OutOfRange) => ("150".to_owned(), false, false),
+            Some(Fault::NotFinite) => ("NaN".to_owned(), false, false),
+            _ => (format!("{}", value(readings.issue(self.now))), false, false),
+        };
+        // A redelivery is one of a message that was acknowledged.
+        let qos = if dup { 1 } else { subscription.qos };
+        let bytes = broker::message(&subscription.topic, qos, retain, dup, payload.as_bytes());
+        let mut net = self.net.borrow_mut();
+        if net.is_partitioned(host) {
+            return;
+        }
+        let up = net.up(host);
+        self.hosts[host].subscribed.retain(|conn| up.contains(conn));
+        for conn in self.hosts[host].subscribed.clone() {
+            net.to_guard(conn, 0, bytes.clone(), false);
+        }
+    }
+
+    // ---- trouble -------------------------------------------------------------------------------------------------
+
+    fn trouble(&mut self) {
+        if self.healing || !self.options.troubled {
+            return;
+        }
+        let pause = self.rng.between(100, 1_500) * MS;
+        self.at(pause, Ev::Trouble);
+        match self.rng.between(0, 19) {
+            0 => self.hang(),
+            1 => self.crash(),
+            _ => {
+                let host = self.rng.below(self.hosts.len());
+                let faults = match self.scenario.hosts[host] {
+                    HostKind::Input(_) => Fault::INPUT,
+                    HostKind::Outputs => Fault::OUTPUT,
+                    HostKind::Broker(_) => Fault::BROKER,
+                };
+                let fault = *self.rng.pick(faults);
+                let lasting = if self.rng.chance(500) {
+                    self.rng.between(5, 120)
+                } else {
+                    self.rng.between(100, 1_500)
+                };
+                let lasting = if fault == Fault::OtherMaster {
+                    0
+                } else {
+                    lasting * MS
+                };
+                self.inflict(host, fault, lasting);
+            }
+        }
+    }
+
+    fn inflict(&mut self, host: usize, fault: Fault, lasting: u64) {
+        self.digest.bytes(fault.name().as_bytes());
+        self.coverage.count(fault.name());
+        let until = self.now + lasting + WAY_MAX;
+        self.troubled_until[host] = self.troubled_until[host].max(until);
+        match fault {
+            Fault::Partition => {
+                self.net.borrow_mut().partition(host, true);
+                self.at(lasting, Ev::Mend(host));
+            }
+            Fault::Refusing => {
+                let mut net = self.net.borrow_mut();
+                net.refuse(host, true);
+                for conn in net.up(host) {
+                    net.end(conn, true);
+                }
+                drop(net);
+                self.at(lasting, Ev::Mend(host));
+            }
+            Fault::OtherMaster => self.other_master(host),
+            Fault::DeviceRestart => {
+                for output in 0..self.places.len() {
+                    if self.scenario.outputs[output].host == host {
+                        self.places[output] = Place::default();
+                    }
+                }
+                let mut net = self.net.borrow_mut();
+                for conn in net.up(host) {
+                    net.end(conn, true);
+                }
+            }
+            _ => {
+                self.hosts[host].wrong = Some(Wrong {
+                    fault,
+                    until: self.now + lasting,
+                });
+            }
+        }
+    }
+
+    fn other_master(&mut self, host: usize) {
+        let own: Vec<usize> = (0..self.places.len())
+            .filter(|output| self.scenario.outputs[*output].host == host)
+            .collect();
+        let output = *self.rng.pick(&own);
+        let plan = &self.scenario.outputs[output];
+        // It keeps the device's watchdog content by itself.
+        self.places[output].write(true, self.now, 60_000 * MS);
+        let patience = plan.refresh + plan.confirm_within + 2 * WAY_MAX + 4 * TURN_MAX;
+        // Longer only while the guard, or the way to the device, is not there: the rows of those faults apply then.
+        self.excused[output] = u64::MAX;
+        let wrote = self.now;
+        self.at(
+            patience + WAY_MAX,
+            Ev::JudgeMaster {
+                output,
+                wrote: wrote + WAY_MAX + 1,
+            },
+        );
+    }
+
+    /// A permit that another master wrote must be taken back with the next refresh (H-60), unless the device cannot be
+    /// reached, nothing takes writes, or there is no guard.
+    fn judge_master(&mut self, output: usize, wrote: u64) {
+        let host = self.scenario.outputs[output].host;
+        let reachable = !self.net.borrow().is_partitioned(host)
+            && self.troubled_until[host] < wrote
+            && self.now > self.held_until + 500 * MS;
+        let up = self
+            .guard
+            .as_ref()
+            .is_some_and(|guard| guard.outputs[output].is_up());
+        let withheld = self
+            .guard
+            .as_ref()
+            .is_some_and(|guard| guard.lane.latch_of(output as u16).is_some());
+        let energised = self.places[output].energised(self.now);
+        if energised && withheld && up && reachable {
+            let on_since_before = self.places_written_by_guard(output, wrote);
+            if !on_since_before {
+                self.oracle.fail(
+                    "H-60",
+                    self.now,
+                    format!("output {output} is withheld, and what another master wrote stands"),
+                );
+            }
+            return;
+        }
+        if energised && (!up || !reachable || self.guard.is_none()) {
+            self.at(
+                100 * MS,
+                Ev::JudgeMaster {
+                    output,
+                    wrote: self.now,
+                },
+            );
+            return;
+        }
+        sometimes!(self.coverage, "another master was overruled", !energised);
+        self.excused[output] = self.now;
+    }
+
+    /// Whether the guard came to be able to write only after `wrote`.
+    fn places_written_by_guard(&self, output: usize, wrote: u64) -> bool {
+        self.oracle.connected_after(output, wrote)
+    }
+
+    fn hang(&mut self) {
+        if self.guard.is_none() || self.now < self.held_until + 8_000 * MS {
+            return;
+        }
+        let lasting = self.rng.between(20, 1_200) * MS;
+        self.coverage.count(Fault::Hang.name());
+        let began = self.now;
+        self.held_until = self.now + lasting;
+        self.oracle.held_up(self.now, self.held_until);
+        self.schedule_turn(self.held_until);
+        let patience = self.scenario.watchdog_max() + 2 * WAY_MAX + MS;
+        if lasting > patience {
+            sometimes!(self.coverage, "a hang longer than every watchdog", true);
+            self.at(patience, Ev::JudgeGone { began });
+        }
+    }
+
+    fn crash(&mut self) {
+        if self.guard.take().is_none() {
+            return;
+        }
+        self.coverage.count(Fault::Crash.name());
+        self.net.borrow_mut().orphan_all();
+        self.gone_since = Some(self.now);
+        self.turn_at = u64::MAX;
+        self.turn += 1;
+        self.acquire_at = u64::MAX;
+        self.acquire_turn += 1;
+        let began = self.now;
+        let patience = self.scenario.watchdog_max() + 2 * WAY_MAX + MS;
+        self.at(patience, Ev::JudgeGone { began });
+        let away = self.rng.between(50, 2_000) * MS;
+        self.at(away, Ev::Restart);
+    }
+
+    /// H-63: nobody refreshes, so the devices drop their permits.
+    fn judge_gone(&mut self, began: u64) {
+        let gone =
+            self.gone_since == Some(began) || (self.held_until > self.now && self.guard.is_some());
+        if !gone {
+            return;
+        }
+        for output in 0..self.places.len() {
+            if self.places[output].energised(self.now) && self.now > self.excused[output] {
+                self.oracle.fail("H-63", self.now, format!("output {output} is energised, and nobody has refreshed it for its watchdog's time"));
+            }
+        }
+    }
+
+    // ---- people --------------------------------------------------------------------------------------------------
+
+    fn operate(&mut self) {
+        let pause = self.rng.between(100, 900) * MS;
+        self.at(pause, Ev::Operate);
+        if !self.healing && self.rng.chance(20) {
+            sometimes!(self.coverage, "operator trip", true);
+            return self.command(Command::Trip);
+        }
+        let nonce = self.rng.next();
+        let held = match self.rng.between(0, 19) {
+            0 if !self.healing => self.rng.between(1, 120),
+            1 if !self.healing => self.rng.between(4_900, 6_000),
+            _ => self.rng.between(101, 400),
+        };
+        let wrong = buggify!(self, "a release with another nonce", 50);
+        self.at(
+            held * MS,
+            Ev::Release(if wrong { nonce ^ 1 } else { nonce }),
+        );
+        self.command(Command::Press(nonce));
+    }
+
+    fn command(&mut self, command: Command) {
+        let Some(guard) = &mut self.guard else {
+            return;
+        };
+        guard.commands.push(command);
+        let at = self.now + self.lateness();
+        if at < self.turn_at {
+            self.schedule_turn(at);
+        }
+    }
+}
