@@ -100,7 +100,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         hgrm: Option<PathBuf>,
     },
-    /// Release every latch, if every cause is gone; permits flow again
+    /// Release every latch, if every cause is gone; permits flow again and machines may start
     Reset {
         /// Your name, for the record [default: the user that runs this]
         #[arg(
@@ -116,6 +116,56 @@ pub enum Command {
         /// Why, for the record
         #[arg(long)]
         reason: String,
+    },
+    /// Acknowledge inputs that were bad and wait for it before they come back
+    Acknowledge {
+        /// One tag; without it every input that waits
+        tag: Option<String>,
+        /// Your name, for the record [default: the user that runs this]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        who: String,
+    },
+    /// Withhold one channel's vote for a limited time; without a point, list what is bypassed
+    Bypass {
+        /// VOTING/TAG, or the id of a rule without a voting
+        #[arg(requires_all = ["lasting", "why"], conflicts_with = "end")]
+        point: Option<String>,
+        /// End the bypass of this point
+        #[arg(long, value_name = "POINT", conflicts_with_all = ["lasting", "why"])]
+        end: Option<String>,
+        /// For how long, why, who
+        #[command(flatten)]
+        how: Withhold,
+    },
+    /// Silence an alert for a limited time (never a danger); without a rule, list what is shelved
+    Shelve {
+        /// The rule
+        #[arg(requires_all = ["lasting", "why"], conflicts_with = "end")]
+        rule: Option<String>,
+        /// Tell this rule again
+        #[arg(long, value_name = "RULE", conflicts_with_all = ["lasting", "why"])]
+        end: Option<String>,
+        /// For how long, why, who
+        #[command(flatten)]
+        how: Withhold,
+    },
+    /// Lift what holds every output and no rule can clear (`crash loop`); a reset is still needed
+    Lift {
+        /// As `tripline status` names it
+        hold: String,
+        /// Your name, for the record [default: the user that runs this]
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        who: String,
     },
     /// Print what happened, oldest first
     Events {
@@ -137,6 +187,25 @@ pub enum Command {
     },
 }
 
+/// What a bypass and a shelved alert have in common.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Withhold {
+    /// For how long, such as 30m or 1h; it ends by itself
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::act::lasting)]
+    pub lasting: Option<u64>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Your name, for the record [default: the user that runs this]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub who: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +224,26 @@ mod tests {
         ] {
             let args = Args::try_parse_from(line).unwrap();
             assert_eq!(args.socket, Some(PathBuf::from("/s")));
+        }
+    }
+
+    #[test]
+    fn a_bypass_needs_a_time_and_a_reason_and_listing_needs_nothing() {
+        for (line, good) in [
+            (&["bypass"][..], true),
+            (&["bypass", "v/t", "--for", "30m", "--why", "w"], true),
+            (&["bypass", "v/t", "--for", "30m"], false),
+            (&["bypass", "v/t", "--why", "w"], false),
+            (&["bypass", "v/t", "--for", "0m", "--why", "w"], false),
+            (&["bypass", "--end", "v/t"], true),
+            (&["bypass", "v/t", "--end", "v/t"], false),
+            (&["bypass", "--end", "v/t", "--for", "30m"], false),
+            (&["shelve", "r", "--for", "1h", "--why", "w"], true),
+            (&["shelve", "r"], false),
+        ] {
+            let line = std::iter::once(&"tripline").chain(line);
+            let parsed = Args::try_parse_from(line.clone()).is_ok();
+            assert_eq!(parsed, good, "{:?}", line.collect::<Vec<_>>());
         }
     }
 

@@ -109,12 +109,15 @@ fn rules(latency: &Latency) -> Table {
         ("p99", Align::Right),
         ("p99.9", Align::Right),
         ("max", Align::Right),
-        ("on-delay", Align::Right),
+        ("computed worst", Align::Right),
         ("deadline", Align::Right),
         ("missed", Align::Right),
+        ("on-delay", Align::Right),
     ]);
     for rule in &latency.rules {
         let [count, p50, p90, p99, p999, max] = figures(&rule.distribution);
+        let measured = rule.distribution.max_ns;
+        let over = rule.bound_ns.is_some_and(|bound| measured > bound);
         let tone = if rule.missed == 0 {
             Tone::Good
         } else {
@@ -128,10 +131,15 @@ fn rules(latency: &Latency) -> Table {
             p90,
             p99,
             p999,
-            max,
-            units::time(rule.on_delay_ns).into(),
+            if over {
+                toned(Tone::Bad, format!("OVER {}", units::time(measured)))
+            } else {
+                max
+            },
+            rule.bound_ns.map_or("-".to_owned(), units::time).into(),
             rule.deadline_ns.map_or("-".to_owned(), units::time).into(),
             toned(tone, rule.missed.to_string()),
+            units::time(rule.on_delay_ns).into(),
         ]);
     }
     table
@@ -172,7 +180,7 @@ mod tests {
     use appliance_control::RuleLatency;
 
     #[test]
-    fn a_missed_deadline_is_in_the_table() {
+    fn a_missed_deadline_and_a_bound_that_was_wrong_are_in_the_table() {
         let latency = Latency {
             notice: appliance_desk::NOTICE.into(),
             stages: Vec::new(),
@@ -181,7 +189,7 @@ mod tests {
                 rule: "hot".into(),
                 deadline_ns: Some(200_000_000),
                 on_delay_ns: 20_000_000,
-                bound_ns: None,
+                bound_ns: Some(120_000_000),
                 missed: 1,
                 distribution: Distribution {
                     count: 3,
@@ -195,7 +203,7 @@ mod tests {
         let line = text.lines().nth(1).unwrap();
         assert!(line.starts_with("  main  hot"), "{line}");
         assert!(
-            line.ends_with("250 ms   20.0 ms    200 ms       1"),
+            line.ends_with("OVER 250 ms          120 ms    200 ms       1   20.0 ms"),
             "{line}"
         );
     }

@@ -5,7 +5,8 @@
 //! | [`args`], [`settings`] | what was typed; what it means here |
 //! | [`build`], `pack` | `check`, `build`, `schema`, `inspect` |
 //! | `run` | `run` |
-//! | `show`, `latency`, `events`, `act` | `status`, `tags`, `latency`, `events`, `reset`, `trip` |
+//! | `show`, `latency`, `events` | `status`, `tags`, `latency`, `events` |
+//! | `act` | `reset`, `trip`, `acknowledge`, `bypass`, `shelve`, `lift` |
 //! | `demo` | `demo` |
 //! | `table`, `paint`, `units`, `out` | how it looks |
 //!
@@ -85,6 +86,14 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
             latency::latency(*format, hgrm.as_deref(), settings, out)
         }
         Command::Reset { who } => act::reset(who, settings, out),
+        Command::Acknowledge { tag, who } => act::acknowledge(tag.as_deref(), who, settings, out),
+        Command::Bypass { point, end, how } => {
+            act::bypass(point.as_deref(), end.as_deref(), how, settings, out)
+        }
+        Command::Shelve { rule, end, how } => {
+            act::shelve(rule.as_deref(), end.as_deref(), how, settings, out)
+        }
+        Command::Lift { hold, who } => act::lift(hold, who, settings, out),
         Command::Trip { reason } => act::trip(reason, settings, out),
         Command::Events { follow, format } => events::events(*follow, *format, settings, out),
         Command::Demo { once, seed } => demo::demo(*once, *seed, settings, out),

@@ -53,6 +53,23 @@ impl Table {
         self.rows.push(cells.into());
     }
 
+    /// Without the columns in which nothing stands.
+    pub(crate) fn without_empty_columns(mut self) -> Self {
+        let used: Vec<bool> = (0..self.columns.len())
+            .map(|column| {
+                let mut cells = self.rows.iter().filter_map(|row| row.get(column));
+                cells.any(|cell| !cell.text.is_empty())
+            })
+            .collect();
+        let mut keep = used.iter();
+        self.columns.retain(|_| keep.next() == Some(&true));
+        for row in &mut self.rows {
+            let mut keep = used.iter();
+            row.retain(|_| keep.next() == Some(&true));
+        }
+        self
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -137,6 +154,17 @@ mod tests {
         table.row(["längere".into(), "1000".into(), "x".into()]);
         let expected = "  name        n  why\n  a           1\n  längere  1000  x\n";
         assert_eq!(table.painted(Paint::new(false)).to_string(), expected);
+    }
+
+    #[test]
+    fn a_column_in_which_nothing_stands_is_left_out() {
+        let columns = [("a", Align::Left), ("b", Align::Left), ("c", Align::Left)];
+        let mut table = Table::new(columns);
+        table.row(["1".into(), "".into(), "".into()]);
+        table.row(["2".into(), "".into(), "x".into()]);
+        let table = table.without_empty_columns();
+        let text = table.painted(Paint::new(false)).to_string();
+        assert_eq!(text, "  a  c\n  1\n  2  x\n");
     }
 
     #[test]

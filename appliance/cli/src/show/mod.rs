@@ -1,6 +1,7 @@
 //! `status` and `tags`: what is.
 
 mod status;
+mod tables;
 
 use appliance_control::{Client, ClientError, Reply, Request, Status, TagStatus};
 

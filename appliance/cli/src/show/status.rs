@@ -1,29 +1,47 @@
 //! The state of a guard, for people: the answer first, then the reasons.
 
-use appliance_control::{DeviceStatus, LaneStatus, OutputStatus, RuleStatus, State, Status};
+use appliance_control::{LaneStatus, State, Status};
 
+use super::tables;
+use crate::act::{bypass_table, shelved_table};
 use crate::error::CliError;
 use crate::out::Out;
 use crate::paint::Tone;
 use crate::settings::Settings;
-use crate::table::{Align, Table, toned};
+use crate::table::Table;
 use crate::units;
-
-/// Rules that are all listed. Of a larger pack only those that are not normal are.
-const RULES_LISTED: usize = 40;
 
 pub(super) fn print(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliError> {
     head(status, settings, out)?;
+    below(bypass_table(status), out)?;
+    below(shelved_table(status), out)?;
     for lane in &status.lanes {
         out.line("")?;
         lane_head(lane, out)?;
-        out.text(outputs(&lane.outputs).painted(out.paint()))?;
-        out.line("")?;
-        rules(&lane.rules, out)?;
-        out.line("")?;
-        out.text(devices(&lane.devices).painted(out.paint()))?;
+        let groups = tables::groups(&lane.groups).without_empty_columns();
+        out.text(groups.painted(out.paint()))?;
+        below(tables::outputs(&lane.outputs), out)?;
+        below(tables::votings(&lane.votings).without_empty_columns(), out)?;
+        let (rules, left_out) = tables::rules(&lane.rules, &status.shelved);
+        below(rules.without_empty_columns(), out)?;
+        if left_out > 0 {
+            out.line(format_args!(
+                "  {left_out} of {} rules are normal and not listed",
+                lane.rules.len()
+            ))?;
+        }
+        below(tables::devices(&lane.devices).without_empty_columns(), out)?;
     }
     Ok(())
+}
+
+/// A table with an empty line before it, if it has rows.
+fn below(table: Table, out: &mut Out) -> Result<(), CliError> {
+    if table.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    out.text(table.painted(out.paint()))
 }
 
 fn head(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliError> {
@@ -35,16 +53,24 @@ fn head(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliEr
     let state = status.state.as_str().to_uppercase();
     let state = out.tone(tone, state).to_string();
     let first = status.reasons.first().map(|reason| reason.text.as_str());
-    let why = first.unwrap_or("permits are granted, rules watch");
+    let why = first.unwrap_or("permits are granted, rules watch, nothing is reduced");
     out.line(format_args!("{state}  {why}"))?;
+    // The first column says what each further reason speaks for: a stop, or what protects less than it should.
     for reason in status.reasons.iter().skip(1) {
-        out.line(format_args!("  {}: {}", reason.state, reason.text))?;
+        let head = if reason.state == status.state {
+            "and"
+        } else {
+            reason.state.as_str()
+        };
+        out.line(format_args!("  {head:<9}{}", reason.text))?;
     }
     if !status.state.permits() {
         let reset = settings.command("reset");
         match &status.reset_refusal {
-            Some(refusal) => out.line(format_args!("a reset is refused now: {refusal}"))?,
-            None => out.line(format_args!("no cause is left; release with: {reset}"))?,
+            Some(refusal) => out.line(format_args!("reset   refused now: {refusal}"))?,
+            None => out.line(format_args!(
+                "reset   nothing stands against it; look at the machine, then: {reset}"
+            ))?,
         }
     }
     out.line(format_args!("pack    {} {}", status.pack, status.version))?;
@@ -58,6 +84,20 @@ fn head(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliEr
         units::span(status.uptime_ns),
         status.events,
     ))?;
+    if let Some(sentinel) = &status.sentinel {
+        let detail = [&sentinel.detail, &sentinel.watched_by];
+        let detail: Vec<_> = detail.into_iter().flatten().map(String::as_str).collect();
+        let detail = detail.join(", ");
+        out.line(format_args!(
+            "watch   sentinel {}, {detail}",
+            sentinel.state
+        ))?;
+    }
+    if let Some(group) = &status.operators {
+        out.line(format_args!(
+            "rights  members of group {group} may reset, bypass, shelve, acknowledge; everybody may look and stop"
+        ))?;
+    }
     defect(status.lane_allocations, "allocations by sealed lanes", out)?;
     defect(status.events_lost, "events lost in the guard", out)
 }
@@ -99,110 +139,4 @@ fn lane_head(lane: &LaneStatus, out: &mut Out) -> Result<(), CliError> {
         defect(count, what, out)?;
     }
     Ok(())
-}
-
-fn outputs(outputs: &[OutputStatus]) -> Table {
-    let mut table = Table::new([
-        ("output", Align::Left),
-        ("permit", Align::Left),
-        ("confirmed", Align::Left),
-        ("link", Align::Left),
-        ("writes", Align::Right),
-        ("failures", Align::Right),
-        ("first cause", Align::Left),
-        ("rule", Align::Left),
-        ("for", Align::Right),
-    ]);
-    for output in outputs {
-        let yes = |is: bool, word: &str, no: &str| {
-            toned(
-                if is { Tone::Good } else { Tone::Bad },
-                if is { word } else { no },
-            )
-        };
-        table.row([
-            output.name.as_str().into(),
-            yes(output.permit == "granted", &output.permit, &output.permit),
-            yes(output.confirmed, "yes", "no"),
-            yes(output.connected, "up", "down"),
-            output.confirmations.to_string().into(),
-            output.failures.to_string().into(),
-            output.first_out.as_deref().unwrap_or_default().into(),
-            output.rule.as_deref().unwrap_or_default().into(),
-            output
-                .latched_for_ns
-                .map_or(String::new(), units::span)
-                .into(),
-        ]);
-    }
-    table
-}
-
-fn rules(rules: &[RuleStatus], out: &mut Out) -> Result<(), CliError> {
-    let mut table = Table::new([
-        ("rule", Align::Left),
-        ("level", Align::Left),
-        ("state", Align::Left),
-        ("cause", Align::Left),
-        ("message", Align::Left),
-    ]);
-    let quiet = |rule: &&RuleStatus| rule.state == "normal";
-    let short = rules.len() > RULES_LISTED;
-    for rule in rules.iter().filter(|rule| !(short && quiet(rule))) {
-        let tone = match (rule.state.as_str(), rule.level.as_str()) {
-            ("normal", _) => Tone::Good,
-            ("active", "danger") => Tone::Bad,
-            _ => Tone::Warn,
-        };
-        let message = if quiet(&rule) { "" } else { &rule.message };
-        table.row([
-            rule.id.as_str().into(),
-            rule.level.as_str().into(),
-            toned(tone, rule.state.as_str()),
-            rule.cause.as_str().into(),
-            message.into(),
-        ]);
-    }
-    if !table.is_empty() {
-        out.text(table.painted(out.paint()))?;
-    }
-    if short {
-        let normal = rules.iter().filter(quiet).count();
-        out.line(format_args!(
-            "  {normal} of {} rules are normal and not listed",
-            rules.len()
-        ))?;
-    }
-    Ok(())
-}
-
-fn devices(devices: &[DeviceStatus]) -> Table {
-    let mut table = Table::new([
-        ("device", Align::Left),
-        ("kind", Align::Left),
-        ("link", Align::Left),
-        ("requests", Align::Right),
-        ("replies", Align::Right),
-        ("anomalies", Align::Right),
-        ("connects", Align::Right),
-        ("last error", Align::Left),
-    ]);
-    for device in devices {
-        let tone = if device.link == "up" {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
-        table.row([
-            device.name.as_str().into(),
-            device.kind.as_str().into(),
-            toned(tone, device.link.as_str()),
-            device.requests.to_string().into(),
-            device.replies.to_string().into(),
-            device.anomalies.to_string().into(),
-            device.connects.to_string().into(),
-            device.last_error.as_deref().unwrap_or_default().into(),
-        ]);
-    }
-    table
 }
