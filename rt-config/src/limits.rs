@@ -61,6 +61,12 @@ pub const WATCHDOG_LATEST_MIN_MS: u64 = 100;
 pub const WATCHDOG_TURNS_MIN: u64 = 4;
 /// Silence of the sentinel after which the main thread calls it lost and stops every output: a hundred of its periods.
 pub const SENTINEL_LOST_MS: u64 = 100 * SENTINEL_PERIOD_MS;
+/// Ends of the guard without order that hold it, when they come within [`CRASH_LOOP_WINDOW_S`] (H-83).
+pub const CRASH_LOOP_ENDS: usize = 3;
+/// Seconds in which they count: a supervisor restarts within seconds, a person who looks takes minutes.
+pub const CRASH_LOOP_WINDOW_S: u64 = 600;
+/// Bytes of the file that keeps latches over a restart: every output latched, with the longest names, fits several times.
+pub const STATE_BYTES_MAX: usize = 1024 * 1024;
 /// Shortest time between two feeds of a watchdog outside the guard: as often as the main thread looks.
 pub const OUTSIDE_FEED_MIN_MS: u64 = 100;
 /// Longest: hardware watchdogs know seconds.

@@ -11,6 +11,7 @@ mod client;
 mod events;
 mod latency;
 mod status;
+pub mod wall_time;
 
 use serde::{Deserialize, Serialize};
 

@@ -26,7 +26,8 @@ pub mod relay;
 pub mod repeats;
 pub mod signals;
 pub mod supervise;
-pub mod wall_time;
+
+pub use appliance_control::wall_time;
 
 /// Public wording for every page that shows a latency.
 pub const NOTICE: &str =

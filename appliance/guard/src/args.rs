@@ -10,13 +10,14 @@ pub(crate) struct Args {
     pub(crate) socket: PathBuf,
     pub(crate) operators: Option<String>,
     pub(crate) watchdog_device: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Shown for wrong arguments and for `--help`.
 pub(crate) const USAGE: &str = "\
 tripline-guard: the protection process of Tripline. Usually started by `tripline run` or systemd.
 
-usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP] [--watchdog-device PATH]
+usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP] [--watchdog-device PATH] [--state DIR]
 
   --bundle FILE      a bundle made by `tripline build`
   --socket PATH      where to open the control socket
@@ -24,6 +25,7 @@ usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP] [--watchdo
                      stop. Without it root and the guard's own user may do all of that, and nobody else anything
   --watchdog-device PATH
                      the host's hardware watchdog, as /dev/watchdog: opened at start, fed while every lane ticks
+  --state DIR        where latches and unclean ends are kept over a restart; beside the socket without it
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
 5 a host name or password file cannot be used, 6 the watchdog had stopped a lane, 7 stopped but a stop was not confirmed.
@@ -32,7 +34,8 @@ Machine protection and supervisory stop, not a certified safety component.";
 impl Args {
     /// Reads arguments (without the program's name). The error says what is wrong.
     pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
-        let (mut bundle, mut socket, mut operators, mut watchdog_device) = (None, None, None, None);
+        let (mut bundle, mut socket, mut operators) = (None, None, None);
+        let (mut watchdog_device, mut state) = (None, None);
         let mut args = args;
         while let Some(arg) = args.next() {
             let place = match arg.to_str() {
@@ -40,6 +43,7 @@ impl Args {
                 Some("--socket") => &mut socket,
                 Some("--operators") => &mut operators,
                 Some("--watchdog-device") => &mut watchdog_device,
+                Some("--state") => &mut state,
                 Some("--help" | "-h") => return Err(String::new()),
                 _ => return Err(format!("unknown argument {}", arg.display())),
             };
@@ -59,6 +63,7 @@ impl Args {
             socket: socket.ok_or("--socket is missing")?,
             operators: operators.map(group).transpose()?,
             watchdog_device,
+            state,
         })
     }
 }
@@ -79,6 +84,7 @@ mod tests {
                 socket: "b".into(),
                 operators: operators.map(str::to_owned),
                 watchdog_device: None,
+                state: None,
             })
         };
         assert_eq!(parse(&["--bundle", "a", "--socket", "b"]), with(None));

@@ -25,6 +25,7 @@ mod control;
 mod exit;
 #[cfg(feature = "inject")]
 mod inject;
+mod kept;
 mod lane_thread;
 mod message;
 mod outside;

@@ -219,7 +219,7 @@ pub(crate) fn point_name(plan: &LanePlan, point: Point) -> String {
     }
 }
 
-fn latching_rule(plan: &LanePlan, cause: LatchCause) -> Option<String> {
+pub(crate) fn latching_rule(plan: &LanePlan, cause: LatchCause) -> Option<String> {
     match cause {
         LatchCause::Rule { rule, .. } => Some(rule_name(plan, rule)),
         _ => None,

@@ -4,6 +4,7 @@ mod acts;
 mod answer;
 mod bypasses;
 mod down;
+mod keep;
 mod press;
 mod reset;
 mod shelf;
@@ -39,6 +40,8 @@ use crate::sentinel::Sentinel;
 use crate::stages::{Recorder, Stages};
 use crate::start::News;
 use crate::window::Fault;
+pub(crate) use keep::Keeper;
+
 use bypasses::Bypasses;
 use press::Press;
 use shelf::Shelf;
@@ -78,6 +81,7 @@ pub(crate) struct Parts {
     pub(crate) lanes: Vec<LaneHandle>,
     pub(crate) sentinel: Sentinel,
     pub(crate) outside: Outside,
+    pub(crate) keeper: Keeper,
     pub(crate) news: News,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) wake: Arc<OwnedFd>,
@@ -115,6 +119,7 @@ pub(crate) struct Guard {
     started: u64,
     stopping: bool,
     beats: watch::BeatWatch,
+    keeper: Keeper,
 }
 
 struct Running {
@@ -169,6 +174,7 @@ impl Guard {
             started: monotonic_ns(),
             stopping: false,
             beats: watch::BeatWatch::new(MonoNs::from_ns(monotonic_ns())),
+            keeper: parts.keeper,
         }
     }
 
@@ -179,6 +185,7 @@ impl Guard {
             self.wait();
             self.take_reports();
             self.look_after();
+            self.keep();
             self.feed_outside();
             if self.asked_to_stop() {
                 return self.go_down();
@@ -262,6 +269,9 @@ impl Guard {
                 if let EventKind::BypassEnded { point, .. } = kind {
                     self.bypasses.end(index, point);
                 }
+                let passed = monotonic_ns().saturating_sub(at.as_ns());
+                self.keeper
+                    .take(plan, wall_ns().saturating_sub(passed), &kind);
                 if let Some(body) = report::event_body(plan, &kind) {
                     note(&mut self.log, plan, at, body);
                 }

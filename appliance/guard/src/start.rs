@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use appliance_lane::Lane;
 use appliance_lane::queue::{FrameConsumer, frame_queue};
+use appliance_lane::{Hold, Lane};
 use appliance_output::OutputConnection;
 use appliance_sandbox::{Engine, NativeCode, RuleModule};
 use drivers_frame::{DeviceId, DurNs, MonoNs};
@@ -28,6 +28,7 @@ use crate::acquire::{Acquisition, Feed, LinkNews, LinkStats, Source};
 use crate::args::Args;
 use crate::control::Listener;
 use crate::exit::Exit;
+use crate::kept::{self, Moment, Writer};
 use crate::lane_thread::{Driven, Inline, LaneEnd, Runner, notify};
 use crate::message::{Command, Message, Snapshot};
 use crate::outside::{Environment, Outside};
@@ -36,7 +37,7 @@ use crate::pulse::{Beat, Orders, Phase, Pulse};
 use crate::report::Placement;
 use crate::rights::Gate;
 use crate::sentinel::{Post, Sentinel};
-use crate::serve::{Guard, LaneHandle};
+use crate::serve::{Guard, Keeper, LaneHandle};
 use crate::stages::Stages;
 use crate::window::Window;
 use crate::wiring;
@@ -52,6 +53,10 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     let bundle = read_bundle(&args.bundle)?;
     let listener =
         Listener::open(&args.socket, gate).map_err(|error| (Exit::Socket, error.to_string()))?;
+    // Only who holds the socket may touch what is kept beside it.
+    let kept_in = kept::path(args.state.as_deref(), &args.socket);
+    let (mut kept, damaged) = kept::open(&kept_in);
+    let before = kept.begin(Moment::now(), damaged.is_some());
     let mut degraded = Vec::new();
     if let Err(error) = host::lock_memory() {
         degraded.push(format!(
@@ -101,6 +106,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         sentinel: &wake_sentinel,
         news: &news,
         stop: &stop,
+        crash_loop: kept.crash_loop,
     };
     // Every lane is prepared before the first one runs: a bundle runs whole or not at all.
     let mut prepared = Vec::with_capacity(bundle.plan.lanes.len());
@@ -114,6 +120,20 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     {
         prepared.push(prepare(index, plan, code, core, &shared)?);
     }
+    // Nothing more can be refused: from here on an end that is not asked for is one without order.
+    if let Err(error) = kept::write_whole(&kept_in, &kept.to_bytes()) {
+        degraded.push(format!(
+            "latches may not survive a restart: {} cannot be written ({error}). Give --state a folder that can",
+            kept_in.display()
+        ));
+    }
+    let writer = Writer::start(kept_in, Arc::clone(&wake_main)).map_err(|error| {
+        (
+            Exit::Usage,
+            format!("no thread that keeps latches: {error}"),
+        )
+    })?;
+    let keeper = Keeper::new(kept, before, damaged, writer);
     let mut lanes = Vec::with_capacity(prepared.len());
     let mut posts = Vec::with_capacity(prepared.len());
     let mut priority = 0;
@@ -152,6 +172,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         lanes,
         sentinel,
         outside,
+        keeper,
         news: news_from,
         stop,
         wake: wake_main,
@@ -166,6 +187,7 @@ struct Shared<'a> {
     sentinel: &'a Arc<OwnedFd>,
     news: &'a Sender<LinkNews>,
     stop: &'a Arc<AtomicBool>,
+    crash_loop: bool,
 }
 
 /// Reads the file once; what was verified is what runs (H-67).
@@ -251,8 +273,11 @@ fn prepare(
     let slots = usize::try_from(plan.slots()).unwrap_or(usize::MAX);
     let module = RuleModule::load(shared.engine, &native, plan.programs().count(), slots)
         .map_err(|error| refuse(error.to_string()))?;
-    let lane = Lane::new(plan, module, MonoNs::from_ns(clock::monotonic_ns()))
-        .map_err(|error| refuse(error.to_string()))?;
+    let start = MonoNs::from_ns(clock::monotonic_ns());
+    let mut lane = Lane::new(plan, module, start).map_err(|error| refuse(error.to_string()))?;
+    if shared.crash_loop {
+        lane.hold(Hold::CrashLoop, start);
+    }
     let wake = Arc::new(wake_up().map_err(refuse)?);
     let sources = sources(index, plan, shared, &wake)?;
     let mut outputs = Vec::with_capacity(plan.outputs.len());

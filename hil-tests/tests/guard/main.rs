@@ -10,6 +10,7 @@
 
 mod control;
 mod inputs;
+mod kept;
 mod life;
 mod limits;
 mod outputs;

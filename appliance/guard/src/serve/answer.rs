@@ -130,6 +130,7 @@ impl Guard {
                         rule.measured_max_ns = Some(recorder.max_ns);
                     }
                 }
+                self.add_before(&mut status);
                 status.bypasses = self.bypass_statuses(plan, snapshot);
                 status
             })

@@ -20,7 +20,9 @@ impl Guard {
         let (exit, proved) = self.stop_lanes();
         self.take_reports();
         self.look_after();
+        self.keep();
         self.publish();
+        self.keeper.finish();
         self.parts.sentinel.stop();
         // A lane that the watchdog stopped counts as safe when the sentinel proved it.
         self.parts.outside.close(proved);

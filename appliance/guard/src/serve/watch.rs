@@ -5,10 +5,11 @@
 
 use appliance_control::{EventBody, SentinelStatus};
 use drivers_frame::{DurNs, MonoNs};
-use rt_config::clock::monotonic_ns;
+use rt_config::clock::{monotonic_ns, wall_ns};
 use rt_config::limits::SENTINEL_LOST_MS;
 
 use super::{Guard, note};
+use crate::kept::KeptLatch;
 use crate::message::Command;
 use crate::window::Fault;
 
@@ -66,6 +67,15 @@ impl Guard {
                 );
                 say!("tripline-guard: watchdog: {detail}");
                 note(&mut self.log, plan, now, watchdog(detail));
+                for output in &plan.outputs {
+                    self.keeper.latched(KeptLatch {
+                        lane: plan.name.clone(),
+                        output: output.name.clone(),
+                        cause: format!("watchdog: {}", fault.as_str()),
+                        rule: None,
+                        wall_ns: wall_ns(),
+                    });
+                }
             }
             if !lane.told_proved && lane.orders.all_proved() {
                 lane.told_proved = true;
@@ -115,7 +125,7 @@ impl Guard {
             say!("tripline-guard: degraded: {problem}");
             self.log.push(
                 now.as_ns(),
-                rt_config::clock::wall_ns(),
+                wall_ns(),
                 "all",
                 EventBody::SelfCheck {
                     check: "host".to_owned(),
