@@ -55,7 +55,15 @@ pub enum Command {
         /// The pack (YAML)
         pack: PathBuf,
     },
-    /// Check a pack and compile it into the bundle that a guard runs
+    /// Run a pack's recorded cases (NAME.cases.yaml) through the real lane in virtual time
+    Test {
+        /// The pack (YAML)
+        pack: PathBuf,
+        /// Recorded inputs and expected verdicts [default: NAME.cases.yaml beside the pack]
+        #[arg(long, value_name = "FILE")]
+        cases: Option<PathBuf>,
+    },
+    /// Check a pack, run its recorded cases, and compile it into the bundle that a guard runs
     Build {
         /// The pack (YAML)
         pack: PathBuf,

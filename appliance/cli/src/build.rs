@@ -163,7 +163,7 @@ pub fn read_any(path: &Path) -> Result<Vec<u8>, BuildError> {
     read_at_most(path, BUNDLE_BYTES_MAX + 1)
 }
 
-fn read_at_most(path: &Path, bytes_max: usize) -> Result<Vec<u8>, BuildError> {
+pub(crate) fn read_at_most(path: &Path, bytes_max: usize) -> Result<Vec<u8>, BuildError> {
     let read = || {
         let mut bytes = Vec::new();
         let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);

@@ -11,6 +11,7 @@ use appliance_desk::supervise::{FindError, StartError};
 use drivers_sim::plant::PlantError;
 
 use crate::build::BuildError;
+use crate::cases::CasesError;
 
 /// Exit codes, by name. `tripline --help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,12 @@ pub(crate) enum CliError {
     /// The pack could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Recorded cases could not be run.
+    #[error(transparent)]
+    Cases(CasesError),
+    /// The pack decides otherwise than its recorded cases say; it has been shown where.
+    #[error("the pack decides otherwise than its recorded cases say")]
+    CaseFindings,
     /// A bundle was refused.
     #[error("{path}: {source}", path = path.display())]
     Bundle {

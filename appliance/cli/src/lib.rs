@@ -3,7 +3,7 @@
 //! | module | commands |
 //! |---|---|
 //! | [`args`], [`settings`] | what was typed; what it means here |
-//! | [`build`], `pack` | `check`, `build`, `schema`, `inspect` |
+//! | [`build`], [`cases`], `pack` | `check`, `test`, `build`, `schema`, `inspect` |
 //! | `run` | `run` |
 //! | `show`, `latency`, `events` | `status`, `tags`, `latency`, `events` |
 //! | `act` | `reset`, `trip`, `acknowledge`, `bypass`, `shelve`, `lift` |
@@ -16,6 +16,7 @@
 
 pub mod args;
 pub mod build;
+pub mod cases;
 pub mod settings;
 
 mod act;
@@ -77,6 +78,7 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
     match command {
         Command::Check { pack } => pack::check(pack, settings, out),
         Command::Build { pack, output } => pack::build(pack, output, settings, out),
+        Command::Test { pack, cases } => pack::test(pack, cases.as_deref(), settings, out),
         Command::Schema => pack::schema(out),
         Command::Inspect { bundle } => inspect::inspect(bundle, out),
         Command::Run { pack, operators } => run::run(pack, operators.as_deref(), settings, out),

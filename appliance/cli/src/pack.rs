@@ -1,4 +1,4 @@
-//! `check`, `build`, `schema`.
+//! `check`, `test`, `build`, `schema`.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use rules_bundle::{LanePlan, LinkPlan, Plan};
 use rules_pack::Finding;
 
 use crate::build::{self, BuildError, Built, Checked};
+use crate::cases::{self, CasesError, Passed};
 use crate::error::{CliError, Exit};
 use crate::out::{Out, note};
 use crate::paint::Tone;
@@ -25,6 +26,44 @@ pub(crate) fn check(path: &Path, settings: &Settings, out: &mut Out) -> Result<E
     Ok(Exit::Ok)
 }
 
+/// `tripline test PACK`.
+pub(crate) fn test(
+    path: &Path,
+    file: Option<&Path>,
+    settings: &Settings,
+    out: &mut Out,
+) -> Result<Exit, CliError> {
+    let built = build::compile(loaded(build::check_pack(path), settings)?)?;
+    let file = file.map_or_else(|| cases::beside(path), Path::to_owned);
+    let passed = as_recorded(cases::check(&file, &built), settings)?;
+    let head = out.tone(Tone::Good, "as recorded").to_string();
+    out.line(format_args!("{head}: {}", counts(passed)))?;
+    Ok(Exit::Ok)
+}
+
+fn counts(passed: Passed) -> String {
+    format!(
+        "{} in {}",
+        counted(passed.expectations, "verdict"),
+        counted(passed.cases, "case")
+    )
+}
+
+/// Shows on standard error where the pack decides otherwise than its cases say.
+fn as_recorded(
+    checked: Result<Passed, CasesError>,
+    settings: &Settings,
+) -> Result<Passed, CliError> {
+    match checked {
+        Ok(passed) => Ok(passed),
+        Err(CasesError::Findings { findings, text, .. }) => {
+            show(&findings, &text, settings);
+            Err(CliError::CaseFindings)
+        }
+        Err(error) => Err(CliError::Cases(error)),
+    }
+}
+
 /// `tripline build PACK -o FILE`.
 pub(crate) fn build(
     path: &Path,
@@ -34,6 +73,11 @@ pub(crate) fn build(
 ) -> Result<Exit, CliError> {
     let checked = loaded(build::check_pack(path), settings)?;
     let built = build::compile(checked)?;
+    let file = cases::beside(path);
+    let passed = file
+        .exists()
+        .then(|| as_recorded(cases::check(&file, &built), settings))
+        .transpose()?;
     build::write_whole(output, &built.bytes).map_err(|source| CliError::File {
         path: output.to_owned(),
         source,
@@ -47,6 +91,13 @@ pub(crate) fn build(
         bundle.plan.name, bundle.plan.version
     ))?;
     out.line(format_args!("  bundle  {}", bundle.hash))?;
+    match passed {
+        Some(passed) => out.line(format_args!("  cases   {}, as recorded", counts(passed)))?,
+        None => out.line(format_args!(
+            "  cases   none: record some in {} to have them tried with every build",
+            file.display()
+        ))?,
+    }
     Ok(Exit::Ok)
 }
 

@@ -113,6 +113,31 @@ impl RuleModule {
         #[expect(unsafe_code, reason = "machine code that was vouched for")]
         let module =
             unsafe { Module::deserialize(&engine.0, code.0) }.map_err(LoadError::Artefact)?;
+        Self::instantiate(engine, &module, rules, slots)
+    }
+
+    /// As [`RuleModule::load`], from WebAssembly, which is compiled now: for whoever has the compiler and needs no
+    /// artefact.
+    ///
+    /// # Errors
+    /// [`LoadError`]; the module is then not used at all.
+    #[cfg(feature = "compile")]
+    pub fn from_wasm(
+        engine: &Engine,
+        wasm: &[u8],
+        rules: usize,
+        slots: usize,
+    ) -> Result<Self, LoadError> {
+        let module = Module::new(&engine.0, wasm).map_err(LoadError::Artefact)?;
+        Self::instantiate(engine, &module, rules, slots)
+    }
+
+    fn instantiate(
+        engine: &Engine,
+        module: &Module,
+        rules: usize,
+        slots: usize,
+    ) -> Result<Self, LoadError> {
         let imports = module.imports().len();
         if imports != 0 {
             return Err(LoadError::Imports(imports));
@@ -120,7 +145,7 @@ impl RuleModule {
         let mut store = Store::new(&engine.0, ());
         store.set_fuel(TANK).map_err(LoadError::Instantiate)?;
         let instance =
-            wasmtime::Instance::new(&mut store, &module, &[]).map_err(LoadError::Instantiate)?;
+            wasmtime::Instance::new(&mut store, module, &[]).map_err(LoadError::Instantiate)?;
         let memory = instance
             .get_memory(&mut store, "memory")
             .ok_or_else(|| LoadError::Export("memory".into()))?;

@@ -11,12 +11,13 @@
 //!
 //! Meaning, for whoever runs a case: at `at_ms` the values of `set` arrive, the lane ticks, then `expect` holds. A value
 //! that was set arrives again with every read of its device until a later step changes it, so that it stays fresh; `bad`
-//! arrives as a bad sample, `silent` does not arrive at all and becomes stale. A tag that no step has set is silent.
+//! arrives as a bad sample, `silent` does not arrive at all and becomes stale; a list is registers as the device sent them. A tag that no step has set is silent.
 //! Verdicts latch: after a danger, only `danger` can follow within a case.
 
 use std::ops::Range;
 
-use rules_bundle::Plan;
+use drivers_frame::TagId;
+use rules_bundle::{LanePlan, LinkPlan, Plan, PointPlan, Table};
 
 use crate::finding::{Code, Finding, Findings};
 use crate::read::{Cx, List, Map, Read, Req, Span, choice, record};
@@ -52,10 +53,37 @@ pub struct Step {
 pub enum Stimulus {
     /// A good sample, in the tag's unit; a boolean is 0.0 or 1.0.
     Value(f64),
+    /// What the device sent, as recorded: it goes through the tag's own type, order, scaling and range (H-5).
+    Registers(Registers),
     /// A bad sample.
     Bad,
     /// No sample any more.
     Silent,
+}
+
+/// Registers as they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registers {
+    words: [u16; 4],
+    count: u8,
+}
+
+impl Registers {
+    /// One to four registers, in the order of their addresses. `None` for any other count.
+    pub fn new(registers: &[u16]) -> Option<Self> {
+        let mut words = [0; 4];
+        let count = u8::try_from(registers.len()).ok()?;
+        words
+            .get_mut(..registers.len())
+            .filter(|cells| !cells.is_empty())?
+            .copy_from_slice(registers);
+        Some(Self { words, count })
+    }
+
+    /// The registers.
+    pub fn words(&self) -> &[u16] {
+        self.words.get(..usize::from(self.count)).unwrap_or(&[])
+    }
 }
 
 /// State of a rule.
@@ -69,6 +97,18 @@ pub enum Verdict {
     Alert,
     /// Tripped and latched.
     Danger,
+}
+
+impl Verdict {
+    /// The word in the file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Pending => "pending",
+            Self::Alert => "alert",
+            Self::Danger => "danger",
+        }
+    }
 }
 
 record! {
@@ -115,7 +155,7 @@ choice! {
     }
 }
 
-/// A number, a boolean, `bad` or `silent`.
+/// A number, a boolean, a list of registers, `bad` or `silent`.
 #[derive(Debug, schemars::JsonSchema)]
 #[schemars(transparent)]
 pub(crate) struct RawStimulus(#[schemars(with = "serde_json::Value")] Stimulus);
@@ -129,9 +169,67 @@ impl Read for RawStimulus {
                 let flag = Bool::read(node, owner, cx)?;
                 Some(Self(Stimulus::Value(if flag.value { 1.0 } else { 0.0 })))
             }
+            Kind::List(_) => {
+                let list = List::<Int<0, 65_535>>::read(node, owner, cx)?;
+                let words: Vec<u16> = list.items.iter().map(Int::to).collect();
+                let registers = Registers::new(&words).filter(|_| list.complete);
+                if registers.is_none() {
+                    cx.findings.error(
+                        Code::OutOfBounds,
+                        owner,
+                        "a recorded value has one to four registers",
+                        "give the registers of this tag as the device sent them: `[8400]`",
+                    );
+                }
+                registers.map(|registers| Self(Stimulus::Registers(registers)))
+            }
             _ => Number::read(node, owner, cx).map(|number| Self(Stimulus::Value(number.value))),
         }
     }
+}
+
+/// A verdict that was not the expected one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The case.
+    pub case: String,
+    /// The moment.
+    pub at_ms: u64,
+    /// Bytes of the file where it stands.
+    pub span: Range<usize>,
+    /// The rule.
+    pub rule: String,
+    /// What the file says.
+    pub expected: Verdict,
+    /// What the lane says.
+    pub found: Verdict,
+}
+
+/// Failures as findings, each at its line.
+pub fn report(file_name: &str, source: &str, failures: &[Failure]) -> Vec<Finding> {
+    let lines = Lines::new(source);
+    let mut findings = Findings::new(&lines);
+    for failure in failures {
+        let Failure {
+            case,
+            at_ms,
+            rule,
+            expected,
+            found,
+            ..
+        } = failure;
+        findings.error(
+            Code::CaseFailed,
+            &failure.span,
+            format!(
+                "case \"{case}\", {at_ms} ms: rule `{rule}` is {}, expected {}",
+                found.as_str(),
+                expected.as_str()
+            ),
+            "if the machine was right, mend the rule or the tag's scaling, unit and byte order; if not, mend the case",
+        );
+    }
+    findings.finish(file_name)
 }
 
 /// Reads the cases of a pack. Tags and rules must be those of `plan`.
@@ -185,6 +283,9 @@ fn read(source: &str, plan: &Plan, findings: &mut Findings<'_>) -> Option<Vec<Ca
             }
             last = at_ms;
             let set = named("tag", raw.set.as_ref(), &tags, &mut cx);
+            for (name, stimulus) in &set {
+                check_registers(name, &stimulus.0, &raw.at, plan, &mut cx);
+            }
             let expect = named("rule", raw.expect.as_ref(), &rules, &mut cx);
             steps.push(Step {
                 at_ms,
@@ -202,6 +303,42 @@ fn read(source: &str, plan: &Plan, findings: &mut Findings<'_>) -> Option<Vec<Ca
         });
     }
     Some(cases)
+}
+
+/// Registers must be as many as the tag's type takes, and the tag must be read from registers.
+fn check_registers(name: &str, stimulus: &Stimulus, at: &Span, plan: &Plan, cx: &mut Cx<'_, '_>) {
+    let Stimulus::Registers(registers) = stimulus else {
+        return;
+    };
+    let words = plan
+        .lanes
+        .iter()
+        .find_map(|lane| point(lane, lane.tag(name)?))
+        .map(|point| point.codec.kind.words());
+    if words != Some(registers.words().len()) {
+        let (message, help) = match words {
+            Some(words) => (
+                format!("`{name}` takes {words} registers"),
+                "give exactly the registers of this tag, in the order of their addresses",
+            ),
+            None => (
+                format!("`{name}` is not read from registers"),
+                "give its value in the tag's unit",
+            ),
+        };
+        cx.findings.error(Code::WrongType, at, message, help);
+    }
+}
+
+/// Where a tag of a lane is read from registers.
+pub fn point(lane: &LanePlan, tag: TagId) -> Option<&PointPlan> {
+    let points = lane.devices.iter().filter_map(|device| match &device.link {
+        LinkPlan::Modbus(modbus) => Some(&modbus.points),
+        LinkPlan::Mqtt(_) => None,
+    });
+    points
+        .flatten()
+        .find(|point| point.tag == tag && matches!(point.table, Table::Holding | Table::Input))
 }
 
 fn verdict(word: VerdictWord) -> Verdict {

@@ -126,6 +126,8 @@ codes! {
     ModiconAddress = 109 "an address looks like a 4xxxx reference",
     NoRules = 110 "a pack protects nothing",
     UnusedLane = 111 "a lane has nothing to do",
+    // Recorded cases.
+    CaseFailed = 120 "a pack decides otherwise than a recorded case says",
     // Never the author's fault.
     Defect = 999 "a defect in Tripline itself",
 }

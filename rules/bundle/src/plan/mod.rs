@@ -122,6 +122,12 @@ pub struct AlertPlan {
 }
 
 impl LanePlan {
+    /// The tag of this name.
+    pub fn tag(&self, name: &str) -> Option<TagId> {
+        let index = self.tags.iter().position(|tag| tag.name == name)?;
+        u16::try_from(index).ok().map(TagId)
+    }
+
     /// Slot of a tag's value.
     pub fn slot_of_tag(&self, tag: TagId) -> u32 {
         u32::from(tag.0)
