@@ -1,6 +1,6 @@
 //! Latches of trip groups: a trip stays, its first cause is kept, and one code path alone releases it (H-53).
 
-use drivers_frame::MonoNs;
+use drivers_frame::{MonoNs, planted};
 
 use crate::LatchCause;
 use crate::complement::Complement;
@@ -28,20 +28,24 @@ pub(crate) struct Group {
 impl Group {
     /// Boot is tripped.
     pub(crate) fn boot(start: MonoNs) -> Self {
-        Self {
+        let mut group = Self {
             latch: Some(Latch {
                 first_out: LatchCause::Boot,
                 at: start,
                 origin: start,
             }),
             closed: CLOSED,
+        };
+        if planted!(BootNotTripped) {
+            group.release();
         }
+        group
     }
 
     /// Latches it. `true` when it was not latched before: the first cause wins, later ones are not recorded here.
     pub(crate) fn latch(&mut self, first_out: LatchCause, at: MonoNs, origin: MonoNs) -> bool {
         self.closed = CLOSED;
-        if self.latch.is_some() {
+        if self.latch.is_some() && !planted!(FirstOutOverwritten) {
             return false;
         }
         self.latch = Some(Latch {

@@ -14,7 +14,7 @@
 //! A bad input is not delayed by `for`: its own delay is the tag's `stale_after`, and it votes to trip. A rule that is
 //! bypassed or inhibited is Normal, with that as its cause.
 
-use drivers_frame::{DurNs, MonoNs};
+use drivers_frame::{DurNs, MonoNs, planted};
 use rules_bundle::Debounce;
 use rules_expr::ir::Tri;
 
@@ -128,6 +128,9 @@ impl Rule {
 
     /// Whether the dead band of a channel holds: only a condition that fired must fall below it to clear.
     pub(crate) fn hold(&self, channel: u32) -> bool {
+        if planted!(DeadBandInverted) {
+            return self.state != RuleState::Active;
+        }
         self.state == RuleState::Active
             && self.cause == RuleCause::Condition
             && self.tripped.checked_shr(channel).unwrap_or(0) & 1 == 1
@@ -152,6 +155,9 @@ impl Rule {
                 self.enter(RuleState::Normal, cause, origin)
             }
             Outcome::Decided(Tri::Bad) if self.state == RuleState::Waiting && missing => None,
+            Outcome::Decided(Tri::Bad) if planted!(BadDelayed) => {
+                self.decide_true(timing, origin, now)
+            }
             Outcome::Decided(Tri::Bad) => {
                 self.enter(RuleState::Active, RuleCause::BadInput, origin)
             }
@@ -226,6 +232,8 @@ impl Rule {
                         MonoNs::NEVER
                     }
                 }
+                _ if planted!(OnDelayIgnored) => self.since,
+                _ if planted!(OnDelayTwice) => self.since.after(timing.on_delay.times(2)),
                 _ => self.since.after(timing.on_delay),
             },
             (RuleState::Active, Some(since)) => since.after(timing.off_delay),

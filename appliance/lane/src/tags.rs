@@ -1,6 +1,6 @@
 //! The latest sample of each tag, and which rules and windows depend on it.
 
-use drivers_frame::{Cause, DeviceId, MonoNs, Quality, Sample, TagId};
+use drivers_frame::{Cause, DeviceId, MonoNs, Quality, Sample, TagId, planted};
 use rules_bundle::LanePlan;
 use rules_expr::ir::{Op, Program};
 
@@ -62,7 +62,9 @@ impl Tag {
 
     /// Frames of its device were lost; known at `now`. Only a sample that arrives from now on is fresh.
     pub(crate) fn lose(&mut self, now: MonoNs) {
-        self.trusted_from = now;
+        if !planted!(OverflowForgotten) {
+            self.trusted_from = now;
+        }
     }
 
     /// Replaces the quality: stale, or lost in a full queue.

@@ -12,7 +12,7 @@
 //! **When the safe value is written although the permit is granted**: the device's watchdog is declared and not armed, or
 //! somebody took the permit away ([`OutputEvent::Overwritten`]) and it was not withheld since.
 
-use drivers_frame::{DurNs, MonoNs};
+use drivers_frame::{DurNs, MonoNs, planted};
 use drivers_modbus::codec::{self, ReplyError, WriteRequest};
 use rules_bundle::OutputPlan;
 
@@ -200,6 +200,7 @@ impl Machine {
             Ask::Write { value, request } => {
                 match codec::check_write_reply(adu, transaction, unit, &request) {
                     Ok(()) => self.echoed(&pending, value, request, now),
+                    Err(_) if planted!(EchoUnchecked) => self.echoed(&pending, value, request, now),
                     Err(error) => Some(self.refused(error, now)?),
                 }
             }
@@ -291,7 +292,8 @@ impl Machine {
     /// What may be sent next, and when.
     fn next(&self) -> (MonoNs, Next) {
         if !self.in_flight.is_empty() {
-            let stops = self.phase == Phase::Stopping
+            let stops = !planted!(StopWaitsForEcho)
+                && self.phase == Phase::Stopping
                 && !self.stands_by()
                 && self.in_flight.has_room_for_a_stop();
             let due = if stops {
@@ -335,6 +337,9 @@ impl Machine {
                     Confirmed::Safe => self.values.safe(transaction),
                 };
                 self.next_write = now.after(self.refresh);
+                if planted!(SafeWrittenOnce) && value == Confirmed::Safe {
+                    self.next_write = MonoNs::NEVER;
+                }
                 self.greeted = true;
                 Some((Ask::Write { value, request }, frame))
             }
@@ -367,7 +372,7 @@ impl Machine {
     /// Brings the phase to the value that is wanted now.
     fn aim(&mut self, now: MonoNs) {
         let runs = self.duty == Duty::Drive
-            && self.permit == Permit::Granted
+            && (self.permit == Permit::Granted || planted!(PermitWhileLatched))
             && !self.taken
             && self.watchdog_armed() != Some(false);
         let act = if runs { Act::WantRun } else { Act::WantSafe };

@@ -33,27 +33,29 @@ bugs! {
     LateReplyMatched,
     /// The unit of a Modbus reply is not compared (H-8).
     WrongUnitAccepted,
+    /// The function of a Modbus reply is not compared (H-8).
+    WrongFunctionAccepted,
     /// Registers are taken one place further on (I5).
     OffByOneRegister,
-    /// Bytes beyond a reply are thrown away instead of poisoning the connection, and kept for the next (H-13).
+    /// Bytes beyond a reply do not poison the connection (H-13).
     DuplicateReplyMatched,
-    /// An exception reply leaves the last values in place, as if they had been read again (H-10).
+    /// An exception reply gives the last values again, as if they had been read (H-10).
     ExceptionAsValue,
     /// The deadline of a request is not looked at (H-6).
     ReplyDeadlineIgnored,
     /// Retained MQTT messages are taken as fresh (H-18).
     RetainedAccepted,
+    /// Redelivered MQTT messages are taken as fresh (H-18).
+    RedeliveredAccepted,
     /// A frame that found no room in the queue is not told (H-25).
     OverflowNotTold,
-    /// What waited in a full queue is believed again after the loss (H-25).
+    /// What waited in a full queue is believed after the loss (H-25).
     OverflowForgotten,
-    /// A bad sample keeps its number and counts as good (I6).
+    /// The number of a bad sample is usable (I6).
     BadCountedGood,
     /// Nothing ever goes stale (I4).
     StaleNeverNoticed,
-    /// A sample older than the newest replaces it (H-19).
-    OldSampleTaken,
-    /// A window that lost samples goes on as if it had not (I4).
+    /// A window goes on over a gap as if there was none (I4).
     WindowKeepsGap,
     /// A rule fires at once, without its on-delay.
     OnDelayIgnored,
@@ -61,19 +63,29 @@ bugs! {
     OnDelayTwice,
     /// The dead band holds while a rule is normal, and not while it is active.
     DeadBandInverted,
-    /// A rule is evaluated only when its first input changed (I1).
-    RuleNotEvaluated,
+    /// One rule is never evaluated (I1).
+    RuleForgotten,
     /// A rule whose input is bad waits for its on-delay (I6).
     BadDelayed,
     /// Outputs start released (I9).
     BootNotTripped,
     /// A reset releases while a rule stands (I3).
     ResetWhileCause,
-    /// A reset releases although a stop was not confirmed (I3).
+    /// A reset releases although a stop was not proved (I3).
     ResetUnproved,
+    /// A reset acts when it is pressed (H-54).
+    ResetOnPress,
+    /// A release needs no press of the same hand (H-54).
+    NonceUnchecked,
+    /// A reset may be held as shortly or as long as one likes (H-54).
+    HoldUnchecked,
+    /// A cause that comes between press and release does not undo the press (I3).
+    LatchRace,
     /// A rule that is normal again releases its outputs (I3).
     LatchNotKept,
-    /// Only the first output that a rule stops is latched (I1).
+    /// A later cause replaces the first-out (I8).
+    FirstOutOverwritten,
+    /// Only the first group that a rule stops is latched (I1).
     SecondStopForgotten,
     /// An output that fails is not latched (H-57).
     OutputFaultIgnored,
@@ -85,10 +97,8 @@ bugs! {
     PermitWhileLatched,
     /// The safe value is written once, and not again (H-60).
     SafeWrittenOnce,
-    /// A stop waits for the answer to the refresh before it (H-61).
+    /// A stop waits for the answer to what was sent before it (H-61).
     StopWaitsForEcho,
-    /// A lane that is due does not say when (I1).
-    DueForgotten,
 }
 
 /// Whether `bug` is the one that is planted now.

@@ -95,9 +95,19 @@ pub enum Command {
 #[derive(Clone, Debug)]
 pub enum Act {
     /// A press of the reset was answered.
-    Pressed(bool),
+    Pressed {
+        /// It waits for its release.
+        accepted: bool,
+        /// The nonce of the press.
+        nonce: u64,
+    },
     /// A release of the reset was answered: everything was released, or nothing.
-    Reset(bool),
+    Reset {
+        /// Released.
+        released: bool,
+        /// The nonce of the release.
+        nonce: u64,
+    },
     /// Everything was stopped on request.
     Tripped,
     /// The lane has ticked.
@@ -246,8 +256,14 @@ impl Guard {
         }
         let now = self.now();
         Some(match self.commands.remove(0) {
-            Command::Press(nonce) => Act::Pressed(self.lane.press_reset(nonce, now).is_ok()),
-            Command::Release(nonce) => Act::Reset(self.lane.release_reset(nonce, now).is_ok()),
+            Command::Press(nonce) => Act::Pressed {
+                accepted: self.lane.press_reset(nonce, now).is_ok(),
+                nonce,
+            },
+            Command::Release(nonce) => Act::Reset {
+                released: self.lane.release_reset(nonce, now).is_ok(),
+                nonce,
+            },
             Command::Trip => {
                 self.lane.trip(now);
                 Act::Tripped

@@ -28,6 +28,8 @@ pub mod guard;
 pub mod net;
 pub mod oracle;
 pub mod plant;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod reading;
 pub mod rng;
 pub mod scenario;

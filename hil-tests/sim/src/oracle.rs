@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use appliance_lane::{EventKind, RuleCause, RuleState};
+use appliance_lane::{EventKind, LatchCause, RuleCause, RuleState};
 use appliance_output::Permit;
 use drivers_frame::{Cause, TagId};
 
@@ -11,6 +11,10 @@ use crate::guard::{Act, Guard, Pushed};
 use crate::reading::{self, Readings};
 use crate::scenario::{Cond, MS, Origin, RANGE_MAX, Scenario, TURN_MAX, WAY_MAX};
 use crate::sometimes;
+
+/// A reset is held at least and at most this long (the product's limits, in nanoseconds).
+const HOLD_MIN: u64 = rt_config::limits::RESET_HOLD_MIN_MS * MS;
+const HOLD_MAX: u64 = rt_config::limits::RESET_HOLD_MAX_MS * MS;
 
 /// What was broken, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +88,11 @@ pub struct Oracle {
     /// When the lane's thread was last held up, and until when.
     held_from: u64,
     held_until: u64,
+    /// Nonce and time of the press that was accepted last.
+    pressed: Option<(u64, u64)>,
     told_rules: Vec<RuleState>,
     told_latched: Vec<bool>,
+    first_out: Vec<LatchCause>,
     samples_pushed: u64,
 }
 
@@ -111,8 +118,10 @@ impl Oracle {
             released: false,
             held_from: 0,
             held_until: 0,
+            pressed: None,
             told_rules: vec![RuleState::Waiting; scenario.rules.len()],
             told_latched: vec![true; scenario.outputs.len()],
+            first_out: vec![LatchCause::Boot; scenario.outputs.len()],
             samples_pushed: 0,
         }
     }
@@ -132,8 +141,10 @@ impl Oracle {
     pub fn restarted(&mut self, now: u64) {
         self.released = false;
         self.samples_pushed = 0;
+        self.pressed = None;
         self.told_rules.fill(RuleState::Waiting);
         self.told_latched.fill(true);
+        self.first_out.fill(LatchCause::Boot);
         for tag in &mut self.tags {
             *tag = TagSeen {
                 unusable_at: now,
@@ -244,14 +255,14 @@ impl Oracle {
             return self.fail(
                 "I6",
                 now,
-                format!("tag {tag}: {value} counts as good, and is out of range"),
+                format!("tag {tag}: {value:e} counts as good, and is out of range"),
             );
         }
         let Some((owner, number, _)) = reading::decode(value) else {
             return self.fail(
                 "I5",
                 now,
-                format!("tag {tag}: {value} was never read from anywhere"),
+                format!("tag {tag}: {value:e} was never read from anywhere"),
             );
         };
         if owner != tag {
@@ -336,11 +347,31 @@ impl Oracle {
         coverage: &mut Coverage,
     ) {
         match act {
-            Act::Pressed(false) => sometimes!(coverage, "reset refused at the press", true),
-            Act::Pressed(true) => sometimes!(coverage, "reset pressed", true),
-            Act::Reset(false) => sometimes!(coverage, "reset refused", true),
-            Act::Reset(true) => {
+            Act::Pressed { accepted, nonce } => {
+                sometimes!(coverage, "reset pressed", *accepted);
+                sometimes!(coverage, "reset refused at the press", !*accepted);
+                if *accepted {
+                    self.pressed = Some((*nonce, now));
+                }
+            }
+            Act::Reset {
+                released: false, ..
+            } => sometimes!(coverage, "reset refused", true),
+            Act::Reset {
+                released: true,
+                nonce,
+            } => {
                 sometimes!(coverage, "reset accepted", true);
+                let right = |(pressed, at): (u64, u64)| {
+                    pressed == *nonce && (HOLD_MIN..=HOLD_MAX).contains(&(now - at))
+                };
+                if !self.pressed.take().is_some_and(right) {
+                    self.fail(
+                        "I3",
+                        now,
+                        "a reset released without its own press, held for its time".into(),
+                    );
+                }
                 self.released(scenario, guard, now);
             }
             Act::Tripped => {}
@@ -780,9 +811,22 @@ impl Oracle {
                         );
                     }
                 }
-                EventKind::Latched { output, .. } => self.told_output(output, true, now),
+                EventKind::Latched { output, cause } => {
+                    self.told_output(output, true, now);
+                    self.first_out[usize::from(output)] = cause;
+                }
                 EventKind::Released { output } => self.told_output(output, false, now),
                 _ => {}
+            }
+        }
+        for (index, told) in (0_u16..).zip(self.first_out.clone()) {
+            let is = guard.lane.latch_of(index).map(|latch| latch.first_out);
+            if self.told_latched[usize::from(index)] && is.is_some_and(|is| is != told) {
+                self.fail(
+                    "I8",
+                    now,
+                    format!("output {index} was told to be latched for another cause"),
+                );
             }
         }
         for (index, told) in (0_u16..).zip(self.told_rules.clone()) {

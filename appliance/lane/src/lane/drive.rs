@@ -1,7 +1,7 @@
 //! Latches and outputs: who is stopped, what is commanded, what is proved, what follows when it is not.
 
 use appliance_output::{Confirmed, OutputEvent, Permit};
-use drivers_frame::MonoNs;
+use drivers_frame::{MonoNs, planted};
 
 use super::{Lane, RuleEngine};
 use crate::event::{EventKind, LatchCause, RuleCause};
@@ -28,7 +28,9 @@ impl<E: RuleEngine> Lane<E> {
                 // H-57, H-61
                 state.unproven();
                 state.failed = true;
-                self.latch(output, LatchCause::OutputFault, at, at);
+                if !planted!(OutputFaultIgnored) {
+                    self.latch(output, LatchCause::OutputFault, at, at);
+                }
             }
             OutputEvent::Overwritten { at } => {
                 state.unproven();
@@ -53,6 +55,11 @@ impl<E: RuleEngine> Lane<E> {
             .settings
             .get(position)
             .map_or(0, |setting| setting.groups.len());
+        let count = if planted!(SecondStopForgotten) {
+            count.min(1)
+        } else {
+            count
+        };
         for stop in 0..count {
             let Some(group) = self
                 .settings

@@ -1,7 +1,7 @@
 //! Rules: each condition twice, the vote of their channels, delays.
 
 use appliance_sandbox::CallFault;
-use drivers_frame::{Cause, MonoNs, Quality, TagId};
+use drivers_frame::{Cause, MonoNs, Quality, TagId, planted};
 use rt_config::limits::VOTING_CHANNELS_MAX;
 use rules_expr::ir::{Program, Tri};
 
@@ -284,6 +284,11 @@ impl<E: RuleEngine> Lane<E> {
                 quality_cause: view.map_or(Cause::None, |view| view.cause),
             },
         );
+        if planted!(LatchNotKept) && change.to == RuleState::Normal {
+            for group in &mut self.groups {
+                group.release();
+            }
+        }
         if change.to == RuleState::Active {
             if change.cause.is_engine_fault() {
                 self.engine_failed = true;

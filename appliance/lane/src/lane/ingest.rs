@@ -1,6 +1,6 @@
 //! Samples in: health, order, freshness, slots, windows; and who must be evaluated because of them.
 
-use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId};
+use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId, planted};
 
 use super::{Lane, PermissionKind, RuleEngine};
 use crate::event::EventKind;
@@ -46,7 +46,7 @@ impl<E: RuleEngine> Lane<E> {
             );
         }
         self.freshness.touch(sample.tag, sample.at);
-        let usable = sample.quality.is_usable();
+        let usable = sample.quality.is_usable() || planted!(BadCountedGood);
         self.set_slot(index, sample.value, usable, sample.at);
         if !usable {
             // A rule that waits for this tag must learn that its channel is bad, though its slot was unusable before too.
@@ -92,6 +92,9 @@ impl<E: RuleEngine> Lane<E> {
 
     pub(super) fn notice_stale(&mut self, now: MonoNs) {
         while let Some((tag, due)) = self.freshness.take_stale(now) {
+            if planted!(StaleNeverNoticed) {
+                continue;
+            }
             self.degrade(usize::from(tag.0), Quality::Stale, Cause::Stale, due);
         }
     }
@@ -132,6 +135,7 @@ impl<E: RuleEngine> Lane<E> {
     pub(super) fn queue_rule(&mut self, rule: u16, origin: MonoNs) {
         if let Some(queued) = self.queued.get_mut(usize::from(rule))
             && !queued.waits
+            && !(planted!(RuleForgotten) && rule == 1)
         {
             queued.waits = true;
             queued.origin = origin;
@@ -161,7 +165,9 @@ impl<E: RuleEngine> Lane<E> {
             let Some(window) = self.windows_of_tag.of(index).get(position).copied() else {
                 break;
             };
-            if let Some(state) = self.windows.get_mut(usize::from(window)) {
+            if let Some(state) = self.windows.get_mut(usize::from(window))
+                && !planted!(WindowKeepsGap)
+            {
                 state.gap();
             }
             let slot = self.first_window.saturating_add(usize::from(window));

@@ -1,6 +1,6 @@
 //! What people may do: stop, reset, acknowledge, bypass; and what holds the whole lane.
 
-use drivers_frame::{DurNs, MonoNs, TagId};
+use drivers_frame::{DurNs, MonoNs, TagId, planted};
 use rules_bundle::Level;
 
 use super::{Lane, RuleEngine};
@@ -83,6 +83,11 @@ impl<E: RuleEngine> Lane<E> {
             // Another hand holds it.
             self.emit(now, EventKind::ResetRefused(ResetRefusal::WrongHand));
             return Err(ResetRefusal::WrongHand);
+        }
+        if planted!(ResetOnPress) {
+            for group in &mut self.groups {
+                group.release();
+            }
         }
         let button = hand == Hand::Button;
         self.emit(now, EventKind::ResetPressed { button });
@@ -182,7 +187,7 @@ impl<E: RuleEngine> Lane<E> {
             .find(|(_, ((rule, setting), queued))| {
                 // A rule that waits to be evaluated has not decided yet either.
                 let clear = rule.state == RuleState::Normal && !queued.waits;
-                setting.level == Level::Danger && !clear
+                setting.level == Level::Danger && !clear && !planted!(ResetWhileCause)
             })
             .map(|(rule, _)| ResetRefusal::RuleNotClear { rule })
     }
@@ -212,7 +217,7 @@ impl<E: RuleEngine> Lane<E> {
                 None
             } else if state.feedback_stands() {
                 Some(ResetRefusal::FeedbackNotSafe { output })
-            } else if !state.proved_safe {
+            } else if !state.proved_safe && !planted!(ResetUnproved) {
                 Some(ResetRefusal::OutputNotConfirmed { output })
             } else if state.watchdog_armed == Some(false) {
                 Some(ResetRefusal::DeviceWatchdogNotArmed { output })

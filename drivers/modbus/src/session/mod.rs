@@ -25,7 +25,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-use drivers_frame::{Cause, Decoded, DurNs, FrameSink, MonoNs, Sample, ValueCodec};
+use drivers_frame::{Cause, Decoded, DurNs, FrameSink, MonoNs, Sample, ValueCodec, planted};
 
 use crate::codec::{
     ExceptionCode, FrameReader, Framing, REQUEST_BYTES, ReadRequest, ReplyData, ReplyError,
@@ -180,7 +180,9 @@ impl Session {
             State::Connecting { deadline } if now >= deadline => {
                 self.fail(Event::Expired, now, SessionError::ConnectTimeout);
             }
-            State::Awaiting { deadline, .. } if now >= deadline => {
+            State::Awaiting { deadline, .. }
+                if now >= deadline && !planted!(ReplyDeadlineIgnored) =>
+            {
                 let received = self.reader.filled();
                 self.fail(Event::Expired, now, SessionError::Timeout { received });
             }
@@ -269,7 +271,7 @@ impl Session {
                 block,
                 deadline,
             } => {
-                if now >= deadline {
+                if now >= deadline && !planted!(ReplyDeadlineIgnored) {
                     let received = self.reader.filled().saturating_add(bytes.len());
                     self.fail(Event::Expired, now, SessionError::Timeout { received });
                     return Outcome::Progress;
@@ -279,7 +281,9 @@ impl Session {
                         self.enter(Event::Partial, self.state);
                         Outcome::Progress
                     }
-                    Ok(Framing::Complete { excess: 0 }) => {
+                    Ok(Framing::Complete { excess })
+                        if excess == 0 || planted!(DuplicateReplyMatched) =>
+                    {
                         self.on_reply(now, transaction, block, sink)
                     }
                     Ok(Framing::Complete { excess: received }) => {
@@ -440,9 +444,15 @@ impl Session {
     /// many blocks the cycle goes on: both halves have just been refused, so they are read in the next cycle.
     fn refused(&mut self, now: MonoNs, block: &Block, index: usize, code: ExceptionCode) -> usize {
         let points = self.plan.points_of(block);
-        fill(&mut self.samples, points, now, |_| {
-            Decoded::bad(Cause::DeviceException)
-        });
+        if planted!(ExceptionAsValue) {
+            for sample in &mut self.samples {
+                sample.at = now;
+            }
+        } else {
+            fill(&mut self.samples, points, now, |_| {
+                Decoded::bad(Cause::DeviceException)
+            });
+        }
         bump(&mut self.counters.exceptions, 1);
         self.last_error = Some(SessionError::Exception {
             code,
@@ -521,6 +531,7 @@ fn decode(point: &Point, request: &ReadRequest, data: &ReplyData<'_>) -> Decoded
     }
     let mut words = [0; 4];
     let width = usize::from(point.width());
+    let offset = offset.saturating_add(u16::from(planted!(OffByOneRegister)));
     for (index, slot) in (offset..).zip(words.iter_mut()).take(width) {
         let Some(word) = data.register(index) else {
             return malformed;

@@ -7,7 +7,7 @@ use crate::config::{ConfigError, SubscriberConfig};
 use crate::counters::{LinkError, count};
 use crate::limits::SUBSCRIBE_TOPICS_MAX;
 use crate::payload::FieldPlan;
-use drivers_frame::{Cause, DeviceId, MonoNs, Sample};
+use drivers_frame::{Cause, DeviceId, MonoNs, Sample, planted};
 
 #[derive(Debug)]
 struct Topic {
@@ -161,7 +161,7 @@ impl SubscriberSession {
             // Queued only: it goes out after the frame was handed over.
             self.link.queue(at, |buffer| codec::puback(buffer, id))?;
         }
-        Ok(!retain && !dup)
+        Ok((!retain || planted!(RetainedAccepted)) && (!dup || planted!(RedeliveredAccepted)))
     }
 
     fn publish(&mut self, publish: &Publish<'_>, at: MonoNs) -> Result<Handled, LinkError> {

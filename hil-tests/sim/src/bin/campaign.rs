@@ -28,6 +28,13 @@ enum What {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Plants bugs in the product's code, one after the other, and demands that each is caught.
+    #[cfg(feature = "planted")]
+    Planted {
+        /// Only the bug of this name.
+        #[arg(long)]
+        only: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -38,6 +45,12 @@ fn main() -> ExitCode {
             seconds,
         } => {
             let report = campaign::simulate(from, seeds, seconds);
+            println!("{report}");
+            report.passed()
+        }
+        #[cfg(feature = "planted")]
+        What::Planted { only } => {
+            let report = hil_tests_sim::planted::all(only.as_deref());
             println!("{report}");
             report.passed()
         }
