@@ -67,6 +67,7 @@ pub struct Outbox<S> {
     /// Topics whose newest state was not handed to the sink.
     dirty: VecDeque<String>,
     dropped: u64,
+    shelved: u64,
     events_lost: u64,
     connects_seen: u64,
 }
@@ -79,6 +80,7 @@ impl<S: Sink> Outbox<S> {
             states: HashMap::new(),
             dirty: VecDeque::new(),
             dropped: 0,
+            shelved: 0,
             events_lost: 0,
             connects_seen: 0,
         }
@@ -113,6 +115,11 @@ impl<S: Sink> Outbox<S> {
             slot.dirty = true;
             self.dirty.push_back(topic);
         }
+    }
+
+    /// Counts an alert that was not told because its rule is shelved.
+    pub fn withheld(&mut self) {
+        self.shelved = self.shelved.saturating_add(1);
     }
 
     /// Counts events that the guard no longer kept.
@@ -170,6 +177,7 @@ impl<S: Sink> Outbox<S> {
             delivered: counters.delivered,
             waiting: self.sink.waiting(),
             dropped: self.dropped,
+            shelved: self.shelved,
             events_lost: self.events_lost,
             connects: counters.ups,
         }

@@ -80,7 +80,7 @@ fn an_event_becomes_an_alert_with_all_that_a_reader_needs() {
     let expected = serde_json::json!({
         "seq": 1, "time": "2024-02-29T12:34:56.000000Z", "mono_ns": 1_000,
         "pack": "press", "version": "1.2.3", "bundle": common::BUNDLE, "guard_pid": 42,
-        "lane": "main", "event": "rule", "rule": "hot", "level": "danger", "state": "active",
+        "lane": "main", "priority": "high", "event": "rule", "rule": "hot", "level": "danger", "state": "active",
         "previous": "normal", "cause": "condition", "message": "It is hot.", "tag": "t",
         "value": 91.5, "unit": "degC", "quality": "good", "quality_cause": null,
         "outputs": ["run"], "runbook": "https://example.com/hot", "tags": ["bearing"],

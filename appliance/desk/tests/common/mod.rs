@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use appliance_control::{
     DeviceStatus, Event, EventBody, LaneStatus, OutputProof, OutputStatus, Reply, Request,
-    RuleStatus, State, Status,
+    RuleStatus, ShelvedStatus, State, Status,
 };
 use appliance_desk::message::PackFacts;
 use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec, ValueType};
@@ -317,7 +317,7 @@ fn status(inner: &Inner, newest: u64) -> Status {
         state: State::Armed,
         reasons: Vec::new(),
         operators: None,
-        shelved: Vec::new(),
+        shelved: shelved(inner),
         sentinel: None,
         reset_refusal: None,
         degraded: vec!["no real-time scheduling".into()],
@@ -377,6 +377,30 @@ fn status(inner: &Inner, newest: u64) -> Status {
             }],
         }],
     }
+}
+
+fn shelved(inner: &Inner) -> Vec<ShelvedStatus> {
+    let mut shelved: Vec<ShelvedStatus> = Vec::new();
+    for event in &inner.events {
+        match event.body.clone() {
+            EventBody::Shelved {
+                rule,
+                by,
+                why,
+                for_ns,
+                until_wall_ns,
+            } => shelved.push(ShelvedStatus {
+                rule,
+                by,
+                why,
+                until_wall_ns,
+                remaining_ns: for_ns,
+            }),
+            EventBody::Unshelved { rule, .. } => shelved.retain(|shelved| shelved.rule != rule),
+            _ => {}
+        }
+    }
+    shelved
 }
 
 /// A message as a reader got it.

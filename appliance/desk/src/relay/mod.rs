@@ -11,6 +11,8 @@
 //!
 //! Which thread: two of its own. May it block: on the control socket, with timeouts; never on the broker or the terminal.
 
+mod states;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -24,7 +26,7 @@ use appliance_control::{Client, ClientError, Event, EventStream, Reply, Request,
 use drivers_mqtt::{LinkChange, LinkError, Publisher, PublisherConfig};
 
 use crate::limits::{GUARD_RETRY, HEARTBEAT, LOOK_EVERY, STATUS_EVERY};
-use crate::message::{AlertCounts, GatewayStatus, PackFacts, Retained, json, offline};
+use crate::message::{AlertCounts, GatewayStatus, PackFacts, Retained, Shelving, json, offline};
 use crate::notice::{Notice, Notices};
 use crate::outbox::Outbox;
 use crate::repeats::Repeats;
@@ -173,6 +175,8 @@ struct Worker {
     pid: u32,
     seen: u64,
     states: HashMap<String, Retained>,
+    /// Shelved rules: their alerts are not told, their states are.
+    shelf: HashMap<String, Shelving>,
     /// What the status topic should say, and what it says.
     gateway: GatewayStatus,
     beaten: Option<GatewayStatus>,
@@ -218,6 +222,7 @@ impl Worker {
             pid: 0,
             seen: 0,
             states: HashMap::new(),
+            shelf: HashMap::new(),
             gateway,
             beaten: None,
             beat_at: now,
@@ -306,6 +311,9 @@ impl Worker {
         }
         self.gateway.guard = "down".to_owned();
         self.gateway.state = None;
+        self.gateway.reasons.clear();
+        self.gateway.shelved.clear();
+        self.gateway.sentinel = None;
         self.gateway.reset_refusal = None;
         self.gateway.guard_pid = None;
     }
@@ -338,28 +346,21 @@ impl Worker {
             }
         }
         self.seen = event.seq;
+        self.take_shelving(&event);
+        if let Some(state) = self.config.facts.state_of_event(&event) {
+            self.take_state(state);
+        }
+        if self.is_silenced(&event.body) {
+            if let Some(outbox) = &mut self.outbox {
+                outbox.withheld();
+            }
+            return;
+        }
         let repeats = self.faults.admit(&event.body, Instant::now());
         if let (Some(outbox), Some(repeats)) = (&mut self.outbox, repeats) {
             outbox.alert(&self.config.facts.message(&event, self.pid, repeats));
         }
-        if let Some(state) = self.config.facts.state_of_event(&event) {
-            self.take_state(state);
-        }
         self.config.notices.tell(Notice::Event(Box::new(event)));
-    }
-
-    /// A state that is newer than what is known.
-    fn take_state(&mut self, mut state: Retained) {
-        let topic = state.topic(&self.config.facts);
-        if let Some(before) = self.states.get(&topic)
-            && (state.seq() < before.seq() || !state.merge(before))
-        {
-            return;
-        }
-        if let Some(outbox) = &mut self.outbox {
-            outbox.state(topic.clone(), state.payload(&self.config.facts));
-        }
-        self.states.insert(topic, state);
     }
 
     fn take_status(&mut self) {
@@ -369,30 +370,6 @@ impl Worker {
                 self.apply_status(&status);
             }
             Ok(_) | Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
-        }
-    }
-
-    fn apply_status(&mut self, status: &Status) {
-        let seq = status.events;
-        for lane in &status.lanes {
-            let rules = lane.rules.iter().map(|rule| Retained::of_rule(rule, seq));
-            let outputs = lane
-                .outputs
-                .iter()
-                .map(|output| Retained::of_output(output, seq));
-            let devices = lane
-                .devices
-                .iter()
-                .map(|device| Retained::of_device(device, seq));
-            for state in rules.chain(outputs).chain(devices) {
-                self.take_state(state);
-            }
-        }
-        if self.stream.is_some() {
-            self.gateway.state = Some(status.state.as_str().to_owned());
-            self.gateway.reset_refusal.clone_from(&status.reset_refusal);
-            self.gateway.degraded.clone_from(&status.degraded);
-            self.gateway.guard_pid = Some(status.pid);
         }
     }
 
