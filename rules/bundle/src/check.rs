@@ -2,7 +2,9 @@
 
 use rt_config::limits;
 
-use crate::plan::{ExtractPlan, LanePlan, Level, LinkPlan, Plan, StopCategory};
+use crate::plan::{
+    ExtractPlan, LanePlan, Level, LinkPlan, OutputPlan, Plan, StopCategory, TagPlan,
+};
 
 /// Why a plan is refused. Plans come from `tripline build`, so this means a damaged or foreign bundle, or a defect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,7 +141,13 @@ fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
         look.value(tag.stale_after.as_ns() > 0, || {
             format!("tag {} is always stale: its stale_after is zero", tag.name)
         })?;
+        look.value(checks_are_sane(tag), || {
+            format!("a check of tag {} cannot be", tag.name)
+        })?;
     }
+    look.value(lane.assumed.fuel_ps > 0, || {
+        "a host that evaluates in no time at all is assumed".into()
+    })?;
     for window in &lane.windows {
         look.index(|| "a window".into(), usize::from(window.tag.0), tags)?;
         at_most(
@@ -166,6 +174,16 @@ fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
         )?;
     }
     Ok(())
+}
+
+/// Thresholds that no value can pass, or all can, check nothing.
+fn checks_are_sane(tag: &TagPlan) -> bool {
+    let rate = tag.checks.rate;
+    let frozen = tag.checks.frozen;
+    rate.is_none_or(|rate| rate.per_second.is_finite() && rate.per_second > 0.0)
+        && frozen.is_none_or(|frozen| {
+            frozen.noise.is_finite() && frozen.noise >= 0.0 && frozen.lasting.as_ns() > 0
+        })
 }
 
 fn check_votings(look: &Lookup<'_>) -> Result<(), PlanError> {
@@ -202,6 +220,24 @@ fn check_votings(look: &Lookup<'_>) -> Result<(), PlanError> {
                 )
             },
         )?;
+        let twice = voting
+            .channels
+            .iter()
+            .enumerate()
+            .any(|(at, tag)| voting.channels.iter().take(at).any(|other| other == tag));
+        look.value(!twice, || {
+            format!("voting {} counts one channel twice", voting.name)
+        })?;
+        look.value(
+            voting.deviation.is_none_or(|deviation| {
+                deviation.bad.is_finite()
+                    && deviation.bad > 0.0
+                    && deviation
+                        .alert
+                        .is_none_or(|alert| alert > 0.0 && alert < deviation.bad)
+            }),
+            || format!("the deviation of voting {} cannot be", voting.name),
+        )?;
     }
     Ok(())
 }
@@ -232,6 +268,18 @@ fn check_outputs(look: &Lookup<'_>) -> Result<(), PlanError> {
                 outputs,
             )?;
         }
+        if let StopCategory::One { controlled_by, .. } = output.stop {
+            let other = lane.outputs.get(usize::from(controlled_by));
+            look.value(
+                other.is_some_and(|other| {
+                    other.group == output.group && other.stop == StopCategory::Zero
+                }),
+                || format!("the controlled stop of output {name} is not category 0 of its group"),
+            )?;
+        }
+        look.value(!escalates_to_itself(lane, output), || {
+            format!("the escalation of output {name} leads back to it")
+        })?;
         if let Some(feedback) = output.feedback {
             look.index(
                 || format!("the feedback of output {name}"),
@@ -248,6 +296,20 @@ fn check_outputs(look: &Lookup<'_>) -> Result<(), PlanError> {
         }
     }
     Ok(())
+}
+
+/// Whether the way from an output to those it escalates to comes back to one of them.
+fn escalates_to_itself(lane: &LanePlan, output: &OutputPlan) -> bool {
+    let mut next = output.escalate_to;
+    // A way without a circle ends before it has passed every output.
+    for _ in 0..lane.outputs.len() {
+        let Some(index) = next else { return false };
+        next = lane
+            .outputs
+            .get(usize::from(index))
+            .and_then(|output| output.escalate_to);
+    }
+    next.is_some()
 }
 
 fn check_device(
@@ -343,6 +405,11 @@ fn check_rules(look: &Lookup<'_>) -> Result<(), PlanError> {
                 lane.tags.len(),
             )?;
         }
+        look.value(
+            rule.multiplier
+                .is_none_or(|multiplier| multiplier.factor.is_finite() && multiplier.factor > 1.0),
+            || format!("the multiplier of rule {} raises nothing", rule.id),
+        )?;
         look.value(
             rule.debounce.is_none_or(|debounce| {
                 debounce.need > 0

@@ -4,10 +4,12 @@
 //! memory, so that what was verified is what runs (H-67). Hazards: H-48 (unresolved names), H-67, H-72 (version skew).
 #![forbid(unsafe_code)]
 
+pub mod budget;
 mod check;
 mod container;
 mod plan;
 
+pub use budget::{Budget, WorstCase, worst_case};
 pub use check::PlanError;
 pub use container::{Bundle, BundleError, ContentHash, LaneCode, SealError, open, seal};
 pub use plan::*;

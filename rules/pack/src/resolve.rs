@@ -323,6 +323,7 @@ fn subscriptions<'t>(
                 plans.push(SubscriptionPlan {
                     topic: topic.clone(),
                     qos: *qos,
+                    period: None,
                     fields: vec![field],
                     envelope: None,
                 });

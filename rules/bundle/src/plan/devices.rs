@@ -126,6 +126,9 @@ pub struct SubscriptionPlan {
     pub topic: String,
     /// 0 or 1.
     pub qos: u8,
+    /// Longest time between two messages, as the pack's author states it; part of the reaction time. `None`: only
+    /// `stale_after` bounds it.
+    pub period: Option<DurNs>,
     /// Tags in its payload.
     pub fields: Vec<FieldPlan>,
     /// What its messages must be wrapped in; `None` takes the bare payload.
