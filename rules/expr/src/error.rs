@@ -50,6 +50,8 @@ pub enum ErrorCause {
     NeverUsable,
     /// The dead band does not belong to exactly one comparison.
     DeadBand,
+    /// The set point that a multiplier raises is not exactly one, or cannot be raised.
+    Multiplier,
 }
 
 /// One thing that is wrong with an expression.

@@ -27,6 +27,8 @@ mod unit_table;
 #[cfg(test)]
 mod interpreter;
 #[cfg(test)]
+mod multiplier;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod reference;
@@ -38,7 +40,7 @@ pub mod ir;
 pub mod testing;
 pub mod wasm;
 
-pub use compile::{Compiled, DeadBand, compile};
+pub use compile::{Compiled, DeadBand, Setpoint, compile, compile_raised};
 pub use error::{ErrorCause, ExprError, Warning, WarningCause};
 pub use eval::eval;
 pub use ir::{Op, Program, ProgramError, SlotValue, Tri, fuel_of};

@@ -103,6 +103,9 @@ impl Checker<'_> {
             self.warn_float_equality(relation, &a, &b, span);
             return Value::Truth(relate(relation, a.ops, b.ops));
         }
+        let Some((a, b)) = self.raise(relation, a, b, span, sense) else {
+            return Value::Broken;
+        };
         let Some(band) = self.dead_band else {
             return Value::Truth(relate(relation, a.ops, b.ops));
         };
@@ -173,6 +176,71 @@ impl Checker<'_> {
             right.extend(shift);
         }
         Value::Truth(relate(relation, left, right))
+    }
+
+    /// Multiplies the set point, when the rule has a multiplier. `None` after an error was reported.
+    fn raise(
+        &mut self,
+        relation: Relation,
+        mut a: Number,
+        mut b: Number,
+        span: &Span,
+        sense: Sense,
+    ) -> Option<(Number, Number)> {
+        let Some(factor) = self.factor else {
+            return Some((a, b));
+        };
+        self.raised.push(self.outer_span(span));
+        let threshold_left = a.constant.is_some();
+        let (threshold, measured) = if threshold_left { (&a, &b) } else { (&b, &a) };
+        let greater = matches!(relation, Relation::Greater | Relation::GreaterEqual);
+        // `x > s` and `s < x` are true above the set point; under `!` the direction turns.
+        let above = match sense {
+            Sense::Direct => Some(greater != threshold_left),
+            Sense::Inverted => Some(greater == threshold_left),
+            Sense::Mixed => None,
+        };
+        let (problem, help) = match (threshold.constant, above) {
+            _ if !matches!(measured.ops.as_slice(), [Op::Slot(_)]) => (
+                "a multiplier raises the set point of a tag or a window, and this compares something else",
+                "write `tag > constant`, without computing on either side",
+            ),
+            (None, _) => (
+                "a multiplier raises a constant set point, and both sides of this are measured",
+                "compare a tag or a window with a constant",
+            ),
+            (_, None) => (
+                "it cannot be told whether a raised set point makes this rule harder to trip",
+                "write it with `&&`, `||` and `!` only, or remove the multiplier",
+            ),
+            (_, Some(false)) => (
+                "a multiplier raises a limit that trips above it; raising this one would trip sooner",
+                "use `inhibit` for a limit that trips below it, or remove the multiplier",
+            ),
+            _ if threshold.unit.is_affine() => (
+                "a multiple of a temperature depends on where the scale's zero lies",
+                "write a second rule with the higher limit instead of a multiplier",
+            ),
+            (Some(value), _) if value <= 0.0 => (
+                "a set point that is not above zero is not raised by multiplying it",
+                "write a second rule with the higher limit instead of a multiplier",
+            ),
+            (Some(value), _) if !(value * factor).is_finite() => (
+                "the multiplied set point is not a finite number",
+                "use a smaller set point or factor",
+            ),
+            (Some(value), _) => {
+                let raised = Number::constant(value * factor, threshold.unit.clone());
+                if threshold_left {
+                    a = raised;
+                } else {
+                    b = raised;
+                }
+                return Some((a, b));
+            }
+        };
+        self.report(span, ErrorCause::Multiplier, problem, help);
+        None
     }
 
     fn warn_float_equality(&mut self, relation: Relation, a: &Number, b: &Number, span: &Span) {

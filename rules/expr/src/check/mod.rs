@@ -74,6 +74,10 @@ pub(crate) struct Checker<'a> {
     scope: &'a dyn Scope,
     source: &'a str,
     dead_band: Option<&'a DeadBand>,
+    /// What the set point is multiplied by.
+    factor: Option<f64>,
+    /// Ordered comparisons of numbers, when there is a factor.
+    raised: Vec<Span>,
     expansions: Vec<Expansion<'a>>,
     expanded_bytes: usize,
     depth: usize,
@@ -99,11 +103,14 @@ impl<'a> Checker<'a> {
         source: &'a str,
         scope: &'a dyn Scope,
         dead_band: Option<&'a DeadBand>,
+        factor: Option<f64>,
     ) -> Self {
         Self {
             scope,
             source,
             dead_band,
+            factor,
+            raised: Vec::new(),
             expansions: Vec::new(),
             expanded_bytes: source.len(),
             depth: 0,
@@ -149,6 +156,7 @@ impl<'a> Checker<'a> {
         };
         if self.errors.is_empty() {
             self.check_dead_band(&root.span);
+            self.check_multiplier(&root.span);
         }
         if !self.errors.is_empty() {
             return Err(self.errors);
@@ -166,6 +174,37 @@ impl<'a> Checker<'a> {
             inputs: self.inputs,
             warnings: self.warnings,
         })
+    }
+
+    /// A multiplier raises one set point; which of two is meant, nobody could see.
+    fn check_multiplier(&mut self, whole: &Span) {
+        if self.factor.is_none() {
+            return;
+        }
+        let (span, message) = match self.raised.as_slice() {
+            [_] => return,
+            [] => (
+                whole.clone(),
+                "the multiplier finds no set point: the rule compares no numbers with `<`, `<=`, `>` or `>=`"
+                    .to_owned(),
+            ),
+            [_, second, ..] => (
+                second.clone(),
+                format!(
+                    "the multiplier would raise {} set points of this rule, this is the second",
+                    self.raised.len()
+                ),
+            ),
+        };
+        // The spans in `raised` are of the rule's own text already.
+        self.errors.push(ExprError {
+            span,
+            cause: ErrorCause::Multiplier,
+            message,
+            help: "write one comparison of a tag or a window with a constant, and split the rest into rules of their own"
+                .to_owned(),
+            in_macro: None,
+        });
     }
 
     fn check_dead_band(&mut self, whole: &Span) {
