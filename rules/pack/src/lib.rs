@@ -14,6 +14,7 @@
 
 pub mod cases;
 mod check;
+mod either;
 mod finding;
 mod limits;
 mod payload;
@@ -119,6 +120,9 @@ fn compile(source: &str, findings: &mut Findings<'_>) -> Option<Plan> {
             "this is a defect in Tripline: please report it with the pack",
         );
         return None;
+    }
+    if let Some(plan) = &plan {
+        check::reaction::judge(&checked, plan, cx.findings);
     }
     plan
 }

@@ -1,19 +1,20 @@
 //! From the checked pack to the plan: everything divided among lanes, every name an index.
 
+mod outputs;
+
 use std::collections::HashMap;
 
-use drivers_frame::{DeviceId, DurNs, TagId};
+use drivers_frame::{DeviceId, TagId};
 use rt_config::limits::WINDOW_SAMPLES_MAX;
 use rules_bundle::{
-    DevicePlan, FieldPlan, HostAssumption, InputChecks, LanePlan, LinkPlan, ModbusPlan, MqttPlan,
-    OutputPlan, Plan, PointPlan, Reintegration, RulePlan, StopCategory, SubscriptionPlan, TagPlan,
-    TripGroupPlan, WindowPlan,
+    DevicePlan, Enable, FieldPlan, LanePlan, LinkPlan, ModbusPlan, MqttPlan, Multiplier, Plan,
+    PointPlan, ResetButtonPlan, RulePlan, SubscriptionPlan, TagPlan, VotingPlan, WindowPlan,
 };
-use rules_expr::Input;
+use rules_expr::{Compiled, Input};
 
-use crate::check::model::{Device, Lane, Link, ModbusLink, Output, Place, Rule, Tag};
+use crate::check::model::{self, Device, Lane, Link, ModbusLink, Place, Rule, Tag, of_channel};
 use crate::check::{CheckedPack, Parts, ns};
-use crate::limits::{CONTINUOUS_PERIOD_NS, MQTT_PERIOD_NS, OUTPUT_BACKOFF_NS_MAX, WINDOW_RESERVE};
+use crate::limits::{CONTINUOUS_PERIOD_NS, MQTT_PERIOD_NS, WINDOW_RESERVE};
 
 /// The plan of a checked pack. `None` would be a defect of the checks: something they let through does not resolve.
 pub(crate) fn plan(pack: &CheckedPack) -> Option<Plan> {
@@ -91,17 +92,18 @@ fn lane_plan(index: usize, parts: &Parts<'_>) -> Option<LanePlan> {
         rules: Vec::new(),
         votings: Vec::new(),
         trip_groups: Vec::new(),
-        outputs: output_plans(parts, &ids)?,
-        reset_button: None,
-        assumed: HostAssumption::default(),
+        outputs: Vec::new(),
+        reset_button: match &lane.reset_button {
+            Some((tag, _)) => Some(ResetButtonPlan {
+                tag: *ids.tags.get(tag)?,
+            }),
+            None => None,
+        },
+        assumed: lane.assumed,
     };
-    plan.trip_groups = plan
-        .outputs
-        .iter()
-        .map(|output| TripGroupPlan {
-            name: output.name.clone(),
-        })
-        .collect();
+    (plan.outputs, plan.trip_groups) = outputs::plans(parts, &ids)?;
+    let (votings, voting_ids) = voting_plans(index, parts, &ids)?;
+    plan.votings = votings;
     let rules: Vec<&Rule> = parts
         .rules
         .iter()
@@ -116,44 +118,108 @@ fn lane_plan(index: usize, parts: &Parts<'_>) -> Option<LanePlan> {
     let slots = Slots::collect(&rules, &tag_ids, parts, &mut plan)?;
     plan.rules = rules
         .into_iter()
-        .map(|rule| {
-            Some(RulePlan {
-                id: rule.id.clone(),
-                when: rule.when.clone(),
-                // An input without a slot cannot be: `collect` saw all of them. The plan's check would refuse it.
-                programs: vec![
-                    rule.compiled
-                        .link(|input| slots.slot(input, &plan).unwrap_or(u32::MAX)),
-                ],
-                raised: Vec::new(),
-                voting: None,
-                on_delay: ns(rule.on_delay_ns),
-                off_delay: DurNs::ZERO,
-                debounce: None,
-                multiplier: None,
-                inhibit: None,
-                bypass_at_most: None,
-                level: rule.level,
-                stops: rule
-                    .stops
-                    .iter()
-                    .map(|stop| ids.outputs.get(stop).copied())
-                    .collect::<Option<_>>()?,
-                deadline: rule.deadline_ns.map(ns),
-                process_safety_time: None,
-                message: rule.message.clone(),
-                tags: rule.tags.clone(),
-                runbook: rule.runbook.clone(),
-            })
-        })
+        .map(|rule| rule_plan(rule, parts, &ids, &voting_ids, &slots, &plan))
         .collect::<Option<_>>()?;
     Some(plan)
+}
+
+fn rule_plan(
+    rule: &Rule,
+    parts: &Parts<'_>,
+    ids: &Ids,
+    votings: &HashMap<usize, u16>,
+    slots: &Slots<'_>,
+    lane: &LanePlan,
+) -> Option<RulePlan> {
+    let channels = rule.channels(parts.votings, parts.tags);
+    // An input without a slot cannot be: `collect` saw all of them. The plan's check would refuse it.
+    let programs = |compiled: &Compiled| {
+        let program = |channel: &&str| {
+            let slot = |input: &Input| slots.slot(&of_channel(input, channel), lane);
+            compiled.link(|input| slot(input).unwrap_or(u32::MAX))
+        };
+        channels.iter().map(program).collect::<Vec<_>>()
+    };
+    let enable = |enable: &model::Enable| {
+        Some(Enable {
+            tag: *ids.tags.get(&enable.tag)?,
+            at_most: ns(enable.at_most_ns),
+        })
+    };
+    Some(RulePlan {
+        id: rule.id.clone(),
+        when: rule.when.clone(),
+        programs: programs(&rule.compiled),
+        raised: rule.raised.as_ref().map(programs).unwrap_or_default(),
+        voting: match rule.voting {
+            Some(voting) => Some(*votings.get(&voting)?),
+            None => None,
+        },
+        on_delay: ns(rule.on_delay_ns),
+        off_delay: ns(rule.off_delay_ns),
+        debounce: rule.debounce,
+        multiplier: match &rule.multiplier {
+            Some((factor, switch)) => Some(Multiplier {
+                factor: *factor,
+                enable: enable(switch)?,
+            }),
+            None => None,
+        },
+        inhibit: match &rule.inhibit {
+            Some(switch) => Some(enable(switch)?),
+            None => None,
+        },
+        bypass_at_most: rule.bypass_ns.map(ns),
+        level: rule.level,
+        stops: rule
+            .stops
+            .iter()
+            .map(|stop| ids.outputs.get(stop).copied())
+            .collect::<Option<_>>()?,
+        deadline: rule.deadline.as_ref().map(|(deadline, _)| ns(*deadline)),
+        process_safety_time: rule.process_safety_time.as_ref().map(|(time, _)| ns(*time)),
+        message: rule.message.clone(),
+        tags: rule.tags.clone(),
+        runbook: rule.runbook.clone(),
+    })
+}
+
+/// The votings of a lane, and their indices there by those in the pack.
+fn voting_plans(
+    lane: usize,
+    parts: &Parts<'_>,
+    ids: &Ids,
+) -> Option<(Vec<VotingPlan>, HashMap<usize, u16>)> {
+    let mut plans = Vec::new();
+    let mut indices = HashMap::new();
+    let own = parts
+        .votings
+        .iter()
+        .enumerate()
+        .filter(|(_, voting)| voting.lane == Some(lane));
+    for (index, voting) in own {
+        indices.insert(index, u16::try_from(plans.len()).ok()?);
+        plans.push(VotingPlan {
+            name: voting.name.clone(),
+            channels: voting
+                .channels
+                .iter()
+                .map(|tag| ids.tags.get(tag).copied())
+                .collect::<Option<_>>()?,
+            need: voting.need,
+            on_bad: voting.on_bad,
+            skew: voting.skew_ns.map(ns),
+            deviation: voting.deviation,
+            bypass_at_most: voting.bypass_ns.map(ns),
+        });
+    }
+    Some((plans, indices))
 }
 
 /// Where each input of a lane's rules is.
 struct Slots<'r> {
     tags: &'r HashMap<&'r str, TagId>,
-    windows: HashMap<&'r Input, usize>,
+    windows: HashMap<Input, usize>,
     ages: HashMap<TagId, usize>,
     qualities: HashMap<TagId, usize>,
 }
@@ -161,7 +227,7 @@ struct Slots<'r> {
 impl<'r> Slots<'r> {
     /// Fills the plan's tables of windows, ages and qualities, each without repetition, in the order of first use.
     fn collect(
-        rules: &[&'r Rule],
+        rules: &[&Rule],
         tags: &'r HashMap<&'r str, TagId>,
         parts: &Parts<'_>,
         plan: &mut LanePlan,
@@ -177,24 +243,28 @@ impl<'r> Slots<'r> {
             ages: HashMap::new(),
             qualities: HashMap::new(),
         };
-        for input in rules.iter().flat_map(|rule| rule.compiled.inputs()) {
+        let inputs = rules
+            .iter()
+            .flat_map(|rule| rule.inputs(parts.votings, parts.tags));
+        for input in inputs {
             let tag = *tags.get(input.tag())?;
-            match input {
+            match &input {
                 Input::Tag(_) => {}
                 Input::Window {
                     function,
                     tag: name,
                     span_ns,
                 } => {
-                    if !slots.windows.contains_key(input) {
-                        slots.windows.insert(input, plan.windows.len());
-                        plan.windows.push(WindowPlan {
-                            function: *function,
-                            tag,
-                            span: ns(*span_ns),
-                            capacity: capacity(*span_ns, *periods.get(name.as_str())?),
-                        });
-                    }
+                    let window = WindowPlan {
+                        function: *function,
+                        tag,
+                        span: ns(*span_ns),
+                        capacity: capacity(*span_ns, *periods.get(name.as_str())?),
+                    };
+                    slots.windows.entry(input).or_insert_with(|| {
+                        plan.windows.push(window);
+                        plan.windows.len().saturating_sub(1)
+                    });
                 }
                 Input::Age(_) => push_once(tag, &mut slots.ages, &mut plan.ages),
                 Input::Quality(_) => push_once(tag, &mut slots.qualities, &mut plan.qualities),
@@ -316,16 +386,24 @@ fn subscriptions<'t>(
             extract: extract.clone(),
             codec: tag.codec?,
         };
+        let period = tag.period.as_ref().map(|(period, _)| ns(*period));
+        let envelope = tag.envelope.as_ref().map(|(envelope, _)| envelope.clone());
         match by_topic.get(topic.as_str()) {
-            Some(position) => plans.get_mut(*position)?.fields.push(field),
+            Some(position) => {
+                // The tags of a topic agree, or one of them speaks for all.
+                let plan = plans.get_mut(*position)?;
+                plan.fields.push(field);
+                plan.period = plan.period.or(period);
+                plan.envelope = plan.envelope.take().or(envelope);
+            }
             None => {
                 by_topic.insert(topic, plans.len());
                 plans.push(SubscriptionPlan {
                     topic: topic.clone(),
                     qos: *qos,
-                    period: None,
+                    period,
                     fields: vec![field],
-                    envelope: None,
+                    envelope,
                 });
             }
         }
@@ -349,46 +427,9 @@ fn tag_plans(parts: &Parts<'_>, ids: &Ids) -> Option<Vec<TagPlan>> {
                     .unwrap_or_default(),
                 device: *ids.devices.get(&tag.device?)?,
                 stale_after: ns(tag.stale_after_ns),
-                checks: InputChecks::default(),
-                reintegration: Reintegration::After(DurNs::ZERO),
+                checks: tag.checks,
+                reintegration: tag.reintegration,
             })
         })
         .collect()
-}
-
-fn output_plans(parts: &Parts<'_>, ids: &Ids) -> Option<Vec<OutputPlan>> {
-    let mut ordered: Vec<(&usize, &u16)> = ids.outputs.iter().collect();
-    ordered.sort_by_key(|(_, id)| **id);
-    ordered
-        .into_iter()
-        .map(|(index, id)| output_plan(parts.outputs.get(*index)?, *id, parts))
-        .collect()
-}
-
-fn output_plan(output: &Output, group: u16, parts: &Parts<'_>) -> Option<OutputPlan> {
-    let device = parts.devices.get(output.device?)?;
-    let Link::Modbus(link) = device.link.as_ref()? else {
-        return None;
-    };
-    let backoff_max_ns = link.backoff_max_ns.min(OUTPUT_BACKOFF_NS_MAX);
-    Some(OutputPlan {
-        name: output.name.clone(),
-        host: link.host.clone(),
-        port: link.port,
-        unit: output.unit.unwrap_or(link.unit),
-        device: device.name.clone(),
-        target: output.target?,
-        refresh: ns(output.refresh_ns),
-        confirm_within: ns(output.confirm_within_ns),
-        connect_timeout: ns(link.connect_timeout_ns),
-        backoff_min: ns(link.backoff_min_ns.min(backoff_max_ns)),
-        backoff_max: ns(backoff_max_ns),
-        group,
-        stop: StopCategory::Zero,
-        read_back: None,
-        feedback: None,
-        escalate_to: None,
-        watchdog: None,
-        device_time: DurNs::ZERO,
-    })
 }

@@ -347,11 +347,26 @@ impl Read for Bounds {
             return None;
         };
         let [min, max] = items.as_slice() else {
+            let key = cx.source.get(owner.clone()).unwrap_or_default();
+            let (what, help) = match key {
+                "raw" => (
+                    "`raw`",
+                    "write what is stored at 4 mA and at 20 mA: `raw: [0, 27648]`",
+                ),
+                "measures" => (
+                    "`measures`",
+                    "write what 4 mA and 20 mA measure, in the tag's unit: `measures: [0, 150]`",
+                ),
+                _ => (
+                    "a range",
+                    "write the lowest and the highest valid value in the tag's unit: `range: [0, 50]`",
+                ),
+            };
             cx.findings.error(
                 Code::WrongType,
                 &node.span,
-                format!("a range has two ends, this list has {} items", items.len()),
-                "write the lowest and the highest valid value in the tag's unit: `range: [0, 50]`",
+                format!("{what} has two ends, this list has {} items", items.len()),
+                help,
             );
             return None;
         };

@@ -114,8 +114,21 @@ fn stated_defaults_are_the_real_ones() {
         assert!(!value.is_null(), "{record}.{key} has no default");
         value.to_string()
     };
-    let lane = ["priority", "wait", "acquire", "timer"]
-        .map(|key| format!("{key}: {}", default("Lane", key)));
+    let mut lane = ["priority", "wait", "acquire", "timer"]
+        .map(|key| format!("{key}: {}", default("Lane", key)))
+        .to_vec();
+    lane.push(format!(
+        "assume: {{ fuel: {}, turn: {} }}",
+        default("Assume", "fuel"),
+        default("Assume", "turn")
+    ));
+    // A pack that states none of what is spelt out below, with room for the default timeout.
+    let base: String = PUMP
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("timeout:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let base = base.replace("deadline: 160ms", "deadline: 1s");
     let mut modbus = ["port", "unit", "timeout", "connect_timeout", "max_gap"]
         .map(|key| format!("{key}: {}", default("Modbus", key)))
         .to_vec();
@@ -129,7 +142,7 @@ fn stated_defaults_are_the_real_ones() {
     modbus.push(backoff("Backoff"));
     let mqtt = ["port", "keep_alive", "connect_timeout"]
         .map(|key| format!("{key}: {}", default("MqttAlerts", key)));
-    let spelt = PUMP
+    let spelt = base
         .replace(
             "devices:\n",
             &format!("lanes: {{ main: {{ {} }} }}\ndevices:\n", lane.join(", ")),
@@ -138,7 +151,21 @@ fn stated_defaults_are_the_real_ones() {
             "      poll:",
             &format!("      {}\n      poll:", modbus.join("\n      ")),
         )
-        .replace("coil: 0", "coil: 0\n    run: true\n    safe: false")
+        .replace(
+            "coil: 0",
+            &format!(
+                "coil: 0\n    run: true\n    safe: false\n    stop: {{ category: 0 }}\n    group: pump_run\n    permit: {}",
+                default("Output", "permit")
+            ),
+        )
+        .replace(
+            "time: 500ms",
+            &format!("time: 500ms, check: {}", default("WatchdogRecord", "check")),
+        )
+        .replace(
+            "    level:",
+            &format!("    off_delay: {}\n    level:", default("Rule", "off_delay")),
+        )
         .replace(
             "    scale: 0.001",
             &format!(
@@ -155,7 +182,7 @@ fn stated_defaults_are_the_real_ones() {
             default("MqttAlerts", "topic_prefix"),
             backoff("BrokerBackoff")
         ));
-    let short = PUMP.to_owned() + &alerts("");
+    let short = base + &alerts("");
     let load = |source: &str| {
         rules_pack::load("pump", source)
             .unwrap_or_else(|findings| panic!("{}", rules_pack::render(&findings, source, false)))

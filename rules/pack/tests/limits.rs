@@ -51,7 +51,7 @@ fn pack(size: &Size) -> String {
         let (device, coil) = (output % size.devices, output / size.devices);
         writeln!(
             text,
-            "  o{output}: {{ device: d{device}, coil: {coil}, refresh: 100ms, confirm_within: 50ms }}"
+            "  o{output}: {{ device: d{device}, coil: {coil}, refresh: 100ms, confirm_within: 50ms, device_time: 0s, watchdog: none }}"
         )
         .unwrap();
     }
@@ -69,7 +69,7 @@ fn pack(size: &Size) -> String {
         };
         writeln!(
             text,
-            "  - id: r{rule}\n    when: {when}\n    level: danger\n    stops: [o{}]\n    deadline: 100ms\n    message: Rule {rule}",
+            "  - id: r{rule}\n    when: {when}\n    level: danger\n    stops: [o{}]\n    deadline: 2s\n    message: Rule {rule}",
             rule % size.outputs
         )
         .unwrap();

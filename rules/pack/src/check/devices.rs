@@ -18,6 +18,8 @@ use crate::scalar::{Duration, Text};
 const MS: u64 = 1_000_000;
 /// Defaults of the format; the reference and the schema state the same values, and a test compares them.
 const TIMER_NS: u64 = MS;
+/// Slowest host that is believed: a unit of fuel is about one instruction.
+const FUEL_NS_MAX: u64 = 1_000;
 const PRIORITY: u8 = 40;
 const TIMEOUT_NS: u64 = 50 * MS;
 const CONNECT_TIMEOUT_NS: u64 = 500 * MS;
@@ -83,7 +85,35 @@ fn lane(name: String, span: Span, raw: Option<&raw::Lane>, cx: &mut Cx<'_, '_>) 
             Some(raw::Acquire::Thread) => plan::Acquire::Thread,
         },
         timer_ns,
+        assumed: assumed(raw.and_then(|lane| lane.assume.as_ref()), cx),
+        reset_button: None,
     }
+}
+
+/// What reaction times are computed with.
+fn assumed(raw: Option<&raw::Assume>, cx: &mut Cx<'_, '_>) -> plan::HostAssumption {
+    let mut assumed = plan::HostAssumption::default();
+    let Some(raw) = raw else { return assumed };
+    if let Some(turn) = raw.turn.as_ref() {
+        assumed.turn = DurNs::from_ns(positive("turn", Some(turn), 0, cx));
+    }
+    if let Some(fuel) = raw.fuel.as_ref() {
+        positive("fuel", Some(fuel), 0, cx);
+        match u32::try_from(fuel.ns.saturating_mul(1_000)) {
+            Ok(ps) if fuel.ns <= FUEL_NS_MAX => assumed.fuel_ps = ps,
+            _ => {
+                cx.findings
+                    .error(
+                        Code::BadAssumption,
+                        &fuel.span,
+                        "no host that this runs on needs that long for a unit of fuel",
+                        "write the nanoseconds a unit of fuel takes, such as `fuel: 5ns`; rules measured 0.5 to 2 ns",
+                    )
+                    .label("too slow");
+            }
+        }
+    }
+    assumed
 }
 
 /// Checks the devices.

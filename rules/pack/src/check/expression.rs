@@ -2,16 +2,18 @@
 
 use rules_expr::{ErrorCause, ExprError, Warning};
 
+use super::model::CHANNEL;
 use super::names::Names;
 use crate::finding::Code;
 use crate::read::{Cx, Span};
 use crate::scalar::Expression;
 use crate::yaml::Style;
 
-/// Where an expression is written, and its dead band.
+/// Where an expression is written, its dead band and its multiplier.
 pub(super) struct Place<'p> {
     pub(super) when: &'p Expression,
     pub(super) dead_band: Option<&'p Span>,
+    pub(super) multiplier: Option<&'p Span>,
 }
 
 impl Place<'_> {
@@ -66,9 +68,12 @@ pub(super) fn report_errors(
     cx: &mut Cx<'_, '_>,
 ) {
     for error in errors {
+        let is_channel = place.when.text.get(error.span.clone()) == Some(CHANNEL);
         let (code, label) = match error.cause {
+            ErrorCause::UnknownName if is_channel => (Code::BadChannel, "no voting"),
             ErrorCause::UnknownName => (Code::UnknownName, "not a tag, constant or macro"),
             ErrorCause::DeadBand => (Code::BadDeadBand, ""),
+            ErrorCause::Multiplier => (Code::BadMultiplier, ""),
             ErrorCause::UnitMismatch => (Code::BadExpression, "units differ"),
             ErrorCause::UnknownUnit => (Code::BadExpression, "unknown unit"),
             ErrorCause::BareNumber => (Code::BadExpression, "no unit"),
@@ -76,8 +81,9 @@ pub(super) fn report_errors(
             _ => (Code::BadExpression, ""),
         };
         let located = place.locate(&error.span, cx.source);
-        let span = match (error.cause, place.dead_band) {
-            (ErrorCause::DeadBand, Some(dead_band)) => dead_band.clone(),
+        let span = match (error.cause, place.dead_band, place.multiplier) {
+            (ErrorCause::DeadBand, Some(dead_band), _) => dead_band.clone(),
+            (ErrorCause::Multiplier, _, Some(multiplier)) => multiplier.clone(),
             _ => located
                 .clone()
                 .unwrap_or_else(|| first_line(&place.when.span, cx.source)),
@@ -101,6 +107,10 @@ pub(super) fn report_errors(
 
 /// The way out of an error; for a name that nothing has, our own guess where the language has none.
 fn help_for(error: &ExprError, place: &Place<'_>, names: &Names<'_>) -> String {
+    let text = place.when.text.get(error.span.clone());
+    if error.cause == ErrorCause::UnknownName && text == Some(CHANNEL) {
+        return "`channel` stands for each channel of a voting: add `voting:` with its name to this rule".to_owned();
+    }
     let guess = match error.cause {
         ErrorCause::UnknownName
             if error.in_macro.is_none() && !error.help.starts_with("did you mean") =>

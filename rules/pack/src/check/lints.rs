@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use drivers_frame::{DurNs, ValueCodec, ValueType};
-use rt_config::limits::{STALE_CLASSES_MAX, WINDOWS_MAX};
-use rules_bundle::Table;
+use rt_config::limits::{CONDITIONS_MAX, STALE_CLASSES_MAX, WINDOWS_MAX};
+use rules_bundle::{Level, Table};
 use rules_expr::Input;
 
-use super::model::{Device, Lane, Link, Output, Place, Rule, Tag};
+use super::model::{Device, Lane, Link, Output, Place, Rule, Tag, Voting};
 use crate::finding::Code;
 use crate::read::Cx;
 
@@ -16,6 +16,7 @@ pub(super) struct All<'c> {
     pub(super) lanes: &'c [Lane],
     pub(super) devices: &'c [Device],
     pub(super) tags: &'c [Tag],
+    pub(super) votings: &'c [Voting],
     pub(super) outputs: &'c [Output],
     pub(super) rules: &'c [Rule],
 }
@@ -27,6 +28,7 @@ pub(super) fn whole(all: &All<'_>, stops_are_clear: bool, cx: &mut Cx<'_, '_>) {
     }
     stale_classes(all, cx);
     windows(all, cx);
+    conditions(all, cx);
     // With errors, what is not used may only be misspelt where it is; so the remarks wait until the pack is right.
     if cx.findings.errors() > 0 {
         return;
@@ -36,6 +38,55 @@ pub(super) fn whole(all: &All<'_>, stops_are_clear: bool, cx: &mut Cx<'_, '_>) {
     unused_lanes(all, cx);
     two_types(all, cx);
     finer_than_timer(all, cx);
+    super::votings::lint(all.votings, all.tags, all.devices, cx);
+    super::stops::lint(all.outputs, cx);
+    alerts_too_late(all, cx);
+}
+
+/// What a simple condition looks at: which voting, which input, in which direction.
+type Looked<'r> = (Option<usize>, &'r Input, bool);
+
+/// An alert whose limit is not reached before the danger's tells people what they already know.
+fn alerts_too_late(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    let mut dangers: HashMap<Looked<'_>, (f64, &Rule)> = HashMap::new();
+    for rule in all.rules.iter().filter(|rule| rule.level == Level::Danger) {
+        let Some(point) = rule.compiled.setpoint() else {
+            continue;
+        };
+        let key = (rule.voting, point.input, point.above);
+        let first = dangers.entry(key).or_insert((point.value, rule));
+        // Of several dangers the one that is reached first counts.
+        if (point.above && point.value < first.0) || (!point.above && point.value > first.0) {
+            *first = (point.value, rule);
+        }
+    }
+    for rule in all.rules.iter().filter(|rule| rule.level == Level::Alert) {
+        let Some(point) = rule.compiled.setpoint() else {
+            continue;
+        };
+        let Some((limit, danger)) = dangers.get(&(rule.voting, point.input, point.above)) else {
+            continue;
+        };
+        let sooner = if point.above {
+            point.value < *limit
+        } else {
+            point.value > *limit
+        };
+        if sooner {
+            continue;
+        }
+        cx.findings
+            .warning(
+                Code::AlertTooLate,
+                &rule.when_span,
+                format!(
+                    "the alert `{}` cannot come before the danger `{}`, whose limit is reached first",
+                    rule.id, danger.id
+                ),
+                "give the alert a limit that is reached sooner, so that people can act before the machine stops",
+            )
+            .label("not before the danger");
+    }
 }
 
 fn unused_tags(all: &All<'_>, cx: &mut Cx<'_, '_>) {
@@ -159,13 +210,13 @@ fn stale_classes(all: &All<'_>, cx: &mut Cx<'_, '_>) {
 }
 
 fn windows(all: &All<'_>, cx: &mut Cx<'_, '_>) {
-    let mut windows: HashMap<usize, HashSet<&Input>> = HashMap::new();
+    let mut windows: HashMap<usize, HashSet<Input>> = HashMap::new();
     for rule in all.rules {
         let lane = windows.entry(rule.lane).or_default();
+        let inputs = rule.inputs(all.votings, all.tags);
         lane.extend(
-            rule.compiled
-                .inputs()
-                .iter()
+            inputs
+                .into_iter()
                 .filter(|input| matches!(input, Input::Window { .. })),
         );
     }
@@ -182,6 +233,26 @@ fn windows(all: &All<'_>, cx: &mut Cx<'_, '_>) {
             format!("the rules of lane `{}` use {} different windows; at most {WINDOWS_MAX} are allowed", lane.name, found.len()),
             "use the same function and span in several rules, or divide the devices among lanes",
         );
+    }
+}
+
+/// A rule with a voting has one condition a channel, twice with a multiplier.
+fn conditions(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    let mut counts: HashMap<usize, (usize, &Rule)> = HashMap::new();
+    for rule in all.rules {
+        let channels = rule.channels(all.votings, all.tags).len();
+        let own = channels.saturating_mul(if rule.raised.is_some() { 2 } else { 1 });
+        let count = counts.entry(rule.lane).or_insert((0, rule));
+        let before = count.0;
+        *count = (before.saturating_add(own), rule);
+        if before <= CONDITIONS_MAX && count.0 > CONDITIONS_MAX {
+            cx.findings.error(
+                Code::TooMany,
+                &rule.when_span,
+                format!("the rules of this lane have more than {CONDITIONS_MAX} conditions, one a channel"),
+                "divide the devices among lanes, or the rules among packs",
+            );
+        }
     }
 }
 

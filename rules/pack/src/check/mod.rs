@@ -3,16 +3,22 @@
 //! Parts are checked in the order in which they depend on one another. A part that is wrong is reported once and then
 //! treated as unknown, so that its users do not report consequences.
 
+mod decide;
 mod devices;
 mod expression;
+mod inputs;
 mod lints;
 pub(crate) mod model;
 mod names;
 mod outputs;
 mod payload;
+pub(crate) mod reaction;
 mod rules;
+mod stops;
+mod switch;
 mod tags;
 mod text;
+mod votings;
 
 use drivers_frame::DurNs;
 use rules_bundle::AlertPlan;
@@ -22,7 +28,7 @@ use crate::raw;
 use crate::read::{Cx, Span};
 use crate::scalar::Text;
 use crate::suggest::nearest;
-use model::{Device, Lane, Output, Rule, Tag, index};
+use model::{Device, Lane, Output, Rule, Tag, Voting, index};
 
 /// A pack without errors. Made by [`CheckedPack::new`] only.
 pub(crate) struct CheckedPack {
@@ -32,6 +38,7 @@ pub(crate) struct CheckedPack {
     lanes: Vec<Lane>,
     devices: Vec<Device>,
     tags: Vec<Tag>,
+    votings: Vec<Voting>,
     outputs: Vec<Output>,
     rules: Vec<Rule>,
     alerts: Option<AlertPlan>,
@@ -45,6 +52,7 @@ pub(crate) struct Parts<'p> {
     pub(crate) lanes: &'p [Lane],
     pub(crate) devices: &'p [Device],
     pub(crate) tags: &'p [Tag],
+    pub(crate) votings: &'p [Voting],
     pub(crate) outputs: &'p [Output],
     pub(crate) rules: &'p [Rule],
     pub(crate) alerts: Option<&'p AlertPlan>,
@@ -71,9 +79,10 @@ impl CheckedPack {
             cx,
         );
 
-        let lanes = devices::lanes(pack.lanes.as_ref(), cx);
+        let mut lanes = devices::lanes(pack.lanes.as_ref(), cx);
         let mut clients = devices::Clients::new(name);
-        let lane_index = index(lanes.iter().map(|lane| lane.name.as_str()));
+        let lane_names: Vec<String> = lanes.iter().map(|lane| lane.name.clone()).collect();
+        let lane_index = index(lane_names.iter().map(String::as_str));
         let mut devices = match pack.devices.get() {
             Some(map) => devices::devices(map, &lane_index, &mut clients, cx),
             None => Vec::new(),
@@ -88,7 +97,37 @@ impl CheckedPack {
             Some(map) => tags::tags(map, &mut devices, &device_index, cx),
             None => Vec::new(),
         };
-        let mut outputs = outputs::outputs(pack.outputs.as_ref(), &mut devices, &device_index, cx);
+        let tag_index = index(tags.iter().map(|tag| tag.name.as_str()));
+        let inputs = outputs::Inputs {
+            lanes: &lanes,
+            tags: &tags,
+            tag_index: &tag_index,
+        };
+        let mut outputs = outputs::outputs(
+            pack.outputs.as_ref(),
+            &mut devices,
+            &device_index,
+            &inputs,
+            cx,
+        );
+        let switches = switch::Switches {
+            lanes: &lanes,
+            devices: &devices,
+            tags: &tags,
+            tag_index: &tag_index,
+        };
+        let buttons = switch::reset_buttons(pack.lanes.as_ref(), &switches, cx);
+        let votings = votings::votings(
+            pack.votings.as_ref(),
+            &votings::World {
+                lanes: &lanes,
+                devices: &devices,
+                tags: &tags,
+                tag_index: &tag_index,
+            },
+            cx,
+        );
+        let voting_index = index(votings.iter().map(|voting| voting.name.as_str()));
         let output_names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
         let output_index = index(output_names.iter().map(String::as_str));
 
@@ -97,13 +136,17 @@ impl CheckedPack {
             lanes: &lanes,
             devices: &devices,
             tags: &tags,
+            votings: &votings,
+            voting_index: &voting_index,
             names: &names,
             output_index: &output_index,
+            switches: &switches,
         };
         let mut stops_are_clear = false;
         let rules = match pack.rules.get() {
             Some(list) => {
                 let rules = rules::rules(list, &world, &mut outputs, cx);
+                stops::settle(&mut outputs, &switches, cx);
                 stops_are_clear = rules::stops_are_clear(list, &world);
                 if cx.findings.errors() == 0 {
                     names.lint_unused(cx);
@@ -118,6 +161,7 @@ impl CheckedPack {
                 lanes: &lanes,
                 devices: &devices,
                 tags: &tags,
+                votings: &votings,
                 outputs: &outputs,
                 rules: &rules,
             };
@@ -126,6 +170,11 @@ impl CheckedPack {
         if cx.findings.errors() > 0 {
             return None;
         }
+        for (lane, tag, span) in buttons {
+            if let Some(lane) = lanes.get_mut(lane) {
+                lane.reset_button = Some((tag, span));
+            }
+        }
         Some(Self {
             name: name.to_owned(),
             version: version.unwrap_or_else(|| "0.0.0".into()),
@@ -133,6 +182,7 @@ impl CheckedPack {
             lanes,
             devices,
             tags,
+            votings,
             outputs,
             rules,
             alerts,
@@ -148,6 +198,7 @@ impl CheckedPack {
             lanes: &self.lanes,
             devices: &self.devices,
             tags: &self.tags,
+            votings: &self.votings,
             outputs: &self.outputs,
             rules: &self.rules,
             alerts: self.alerts.as_ref(),

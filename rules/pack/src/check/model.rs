@@ -6,8 +6,12 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use drivers_frame::ValueCodec;
-use rules_bundle::{Acquire, BrokerPlan, ExtractPlan, Level, OutputTarget, Table, Wait};
-use rules_expr::{Compiled, Unit};
+use rules_bundle::{
+    Acquire, BrokerPlan, Debounce, DeviationPlan, EnvelopePlan, ExtractPlan, HostAssumption,
+    InputChecks, Level, OnBad, OutputTarget, ReadBackPlan, Reintegration, Table, Wait,
+    WatchdogPlan,
+};
+use rules_expr::{Compiled, Input, Unit};
 
 use crate::read::Span;
 
@@ -20,6 +24,9 @@ pub(crate) struct Lane {
     pub(crate) wait: Wait,
     pub(crate) acquire: Acquire,
     pub(crate) timer_ns: u64,
+    pub(crate) assumed: HostAssumption,
+    /// The reset button's tag, and where it is named.
+    pub(crate) reset_button: Option<(usize, Span)>,
 }
 
 /// A device.
@@ -80,6 +87,28 @@ pub(crate) struct Tag {
     /// Whether enough is known to use it in expressions; otherwise expressions are not judged by it.
     pub(crate) known: bool,
     pub(crate) stale_after_ns: u64,
+    pub(crate) checks: InputChecks,
+    pub(crate) reintegration: Reintegration,
+    /// Declared time between two messages, and where.
+    pub(crate) period: Option<(u64, Span)>,
+    pub(crate) envelope: Option<(EnvelopePlan, Span)>,
+    pub(crate) used: Cell<bool>,
+}
+
+/// Redundant channels that decide together.
+pub(crate) struct Voting {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    /// `None` when the channels are not in one lane.
+    pub(crate) lane: Option<usize>,
+    /// Empty when something was wrong with them.
+    pub(crate) channels: Vec<usize>,
+    pub(crate) need: u8,
+    pub(crate) on_bad: OnBad,
+    pub(crate) on_bad_span: Span,
+    pub(crate) skew_ns: Option<u64>,
+    pub(crate) deviation: Option<DeviationPlan>,
+    pub(crate) bypass_ns: Option<u64>,
     pub(crate) used: Cell<bool>,
 }
 
@@ -93,9 +122,58 @@ pub(crate) struct Output {
     pub(crate) refresh_ns: u64,
     pub(crate) refresh_span: Span,
     pub(crate) confirm_within_ns: u64,
+    /// `None`: a group of its own.
+    pub(crate) group: Option<(String, Span)>,
+    pub(crate) stop: Stop,
+    pub(crate) read_back: Option<ReadBackPlan>,
+    pub(crate) feedback: Option<Feedback>,
+    pub(crate) escalate_to: Option<(usize, Span)>,
+    pub(crate) watchdog: Option<WatchdogPlan>,
+    /// Whether the pack says something about a watchdog, be it that there is none.
+    pub(crate) watchdog_stated: bool,
+    /// `None` when the pack does not say.
+    pub(crate) device_time_ns: Option<u64>,
     /// The lane of the rules that stop it, and the rule that settled it.
     pub(crate) lane: Option<(usize, String)>,
     pub(crate) stopped: bool,
+}
+
+/// Stop category.
+pub(crate) enum Stop {
+    Zero,
+    One {
+        controlled_by: usize,
+        power_off_after_ns: u64,
+    },
+}
+
+/// An input that proves that an actuator followed.
+pub(crate) struct Feedback {
+    pub(crate) tag: usize,
+    pub(crate) safe: bool,
+    pub(crate) within_ns: u64,
+    pub(crate) span: Span,
+}
+
+/// A time-limited permission.
+#[derive(Clone, Copy)]
+pub(crate) struct Enable {
+    pub(crate) tag: usize,
+    pub(crate) at_most_ns: u64,
+}
+
+/// The word that stands for each channel of a voting.
+pub(crate) const CHANNEL: &str = "channel";
+
+/// `input` with the tag of one channel in the place of the word.
+pub(crate) fn of_channel(input: &Input, channel: &str) -> Input {
+    let mut own = input.clone();
+    let (Input::Tag(tag) | Input::Window { tag, .. } | Input::Age(tag) | Input::Quality(tag)) =
+        &mut own;
+    if tag == CHANNEL {
+        channel.clone_into(tag);
+    }
+    own
 }
 
 /// A rule.
@@ -103,14 +181,49 @@ pub(crate) struct Rule {
     pub(crate) id: String,
     pub(crate) when: String,
     pub(crate) lane: usize,
+    /// With the word `channel` when there is a voting.
     pub(crate) compiled: Compiled,
+    /// The same with the multiplied set point.
+    pub(crate) raised: Option<Compiled>,
+    pub(crate) when_span: Span,
+    pub(crate) voting: Option<usize>,
     pub(crate) on_delay_ns: u64,
+    pub(crate) off_delay_ns: u64,
+    pub(crate) debounce: Option<Debounce>,
+    pub(crate) multiplier: Option<(f64, Enable)>,
+    pub(crate) inhibit: Option<Enable>,
+    pub(crate) bypass_ns: Option<u64>,
     pub(crate) level: Level,
     pub(crate) stops: Vec<usize>,
-    pub(crate) deadline_ns: Option<u64>,
+    pub(crate) deadline: Option<(u64, Span)>,
+    pub(crate) process_safety_time: Option<(u64, Span)>,
     pub(crate) message: String,
     pub(crate) tags: Vec<String>,
     pub(crate) runbook: Option<String>,
+}
+
+impl Rule {
+    /// The names of the voting's channels in their order; one empty name for a rule without.
+    pub(crate) fn channels<'t>(&self, votings: &[Voting], tags: &'t [Tag]) -> Vec<&'t str> {
+        let voting = self.voting.and_then(|voting| votings.get(voting));
+        voting.map_or_else(
+            || vec![""],
+            |voting| {
+                let tags = voting.channels.iter().filter_map(|tag| tags.get(*tag));
+                tags.map(|tag| tag.name.as_str()).collect()
+            },
+        )
+    }
+
+    /// Everything that the rule reads, of every channel.
+    pub(crate) fn inputs(&self, votings: &[Voting], tags: &[Tag]) -> Vec<Input> {
+        let channels = self.channels(votings, tags);
+        let of = |channel: &&str| -> Vec<Input> {
+            let inputs = self.compiled.inputs().iter();
+            inputs.map(|input| of_channel(input, channel)).collect()
+        };
+        channels.iter().flat_map(of).collect()
+    }
 }
 
 /// Indices by name.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rules_expr::{Constant, Scope, TagInfo, TagKind, Unit, parse_quantity};
 
 use super::at_most;
-use super::model::Tag;
+use super::model::{CHANNEL, Tag};
 use super::text::check_name;
 use crate::finding::Code;
 use crate::limits::NAMES_MAX;
@@ -35,6 +35,9 @@ pub(super) struct Names<'n> {
     broken: Cell<bool>,
     /// Whether to look for similar names; a search walks through all of them.
     suggest: Cell<bool>,
+    /// The tag that stands for each channel of the voting whose rule is looked at, and whether it was asked for.
+    channel: Cell<Option<usize>>,
+    channel_read: Cell<bool>,
 }
 
 impl<'n> Names<'n> {
@@ -47,6 +50,8 @@ impl<'n> Names<'n> {
             sorted: Vec::new(),
             broken: Cell::new(false),
             suggest: Cell::new(true),
+            channel: Cell::new(None),
+            channel_read: Cell::new(false),
         };
         names.constants = constants(pack.constants.as_ref(), cx);
         names.macros = macros(pack.macros.as_ref(), cx);
@@ -87,10 +92,17 @@ impl<'n> Names<'n> {
         }
     }
 
-    /// Starts a new expression.
-    pub(super) fn begin(&self, suggest: bool) {
+    /// Starts a new expression. `channel` is one channel of the rule's voting; the others are of the same kind and unit.
+    pub(super) fn begin(&self, suggest: bool, channel: Option<usize>) {
         self.broken.set(false);
         self.suggest.set(suggest);
+        self.channel.set(channel);
+        self.channel_read.set(false);
+    }
+
+    /// Whether the expression since [`Names::begin`] said `channel`.
+    pub(super) fn read_channel(&self) -> bool {
+        self.channel_read.get()
     }
 
     /// Whether the expression since [`Names::begin`] named something that is itself wrong, so that its own errors may
@@ -195,10 +207,13 @@ fn macros<'n>(
 
 impl Scope for Names<'_> {
     fn tag(&self, name: &str) -> Option<TagInfo> {
-        let tag = self
-            .index
-            .get(name)
-            .and_then(|index| self.tags.get(*index))?;
+        let index = if name == CHANNEL {
+            self.channel_read.set(true);
+            self.channel.get()
+        } else {
+            self.tag_index(name)
+        };
+        let tag = index.and_then(|index| self.tags.get(index))?;
         tag.used.set(true);
         if !tag.known {
             self.broken.set(true);

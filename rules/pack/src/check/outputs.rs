@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use rt_config::limits::OUTPUTS_MAX;
 use rules_bundle::OutputTarget;
 
-use super::model::{Device, Index, Link, ModbusLink, Output};
+use super::model::{self, Device, Index, Lane, Link, ModbusLink, Output, Stop, Tag};
+use super::stops;
+use super::switch::Switches;
 use super::tags::address;
 use super::text::{check_id, positive};
 use super::{at_most, unknown_name};
 use crate::finding::Code;
-use crate::raw;
+use crate::raw::{self, PermitWord};
 use crate::read::{Cx, Map, Named, Span};
 use crate::scalar::{Bool, Int, OutputValue};
 
@@ -19,15 +21,27 @@ pub(super) fn outputs(
     map: Option<&Map<raw::Output>>,
     devices: &mut [Device],
     index: &Index<'_>,
+    inputs: &Inputs<'_>,
     cx: &mut Cx<'_, '_>,
 ) -> Vec<Output> {
     let Some(map) = map else { return Vec::new() };
     at_most("outputs", map.entries.len(), OUTPUTS_MAX, &map.at, cx);
     let mut places = HashMap::new();
-    map.entries
+    let mut outputs: Vec<Output> = map
+        .entries
         .iter()
-        .map(|named| output(named, devices, index, &mut places, cx))
-        .collect()
+        .map(|named| output(named, devices, index, inputs, &mut places, cx))
+        .collect();
+    let index = model::index(map.entries.iter().map(|named| named.name.as_str()));
+    stops::others(map, &mut outputs, &index, cx);
+    outputs
+}
+
+/// The tags that feedbacks are looked up in.
+pub(super) struct Inputs<'i> {
+    pub(super) lanes: &'i [Lane],
+    pub(super) tags: &'i [Tag],
+    pub(super) tag_index: &'i Index<'i>,
 }
 
 /// What is written by which output: host, port, unit, whether it is a coil, address.
@@ -37,6 +51,7 @@ fn output(
     named: &Named<raw::Output>,
     devices: &mut [Device],
     index: &Index<'_>,
+    inputs: &Inputs<'_>,
     places: &mut Places,
     cx: &mut Cx<'_, '_>,
 ) -> Output {
@@ -50,6 +65,14 @@ fn output(
         refresh_ns: 0,
         refresh_span: named.span.clone(),
         confirm_within_ns: 0,
+        group: None,
+        stop: Stop::Zero,
+        read_back: None,
+        feedback: None,
+        escalate_to: None,
+        watchdog: None,
+        watchdog_stated: false,
+        device_time_ns: None,
         lane: None,
         stopped: false,
     };
@@ -93,6 +116,13 @@ fn output(
     if let (Some(target), Some(modbus)) = (checked.target, modbus) {
         claim(&checked, target, modbus, places, cx);
     }
+    let switches = Switches {
+        lanes: inputs.lanes,
+        devices,
+        tags: inputs.tags,
+        tag_index: inputs.tag_index,
+    };
+    stops::own_keys(raw, modbus, &switches, &mut checked, cx);
     checked
 }
 
@@ -101,7 +131,49 @@ fn target(
     modbus: Option<&ModbusLink>,
     cx: &mut Cx<'_, '_>,
 ) -> Option<OutputTarget> {
+    let permit = raw.permit.unwrap_or(PermitWord::Level);
     match (raw.has("coil"), raw.has("register")) {
+        (true, false) if permit == PermitWord::Counter => misfit(
+            raw,
+            "a counter needs a register",
+            "write `register:` with the address that the device watches",
+            cx,
+        ),
+        (false, true) if permit == PermitWord::Toggle => misfit(
+            raw,
+            "what toggles is a coil",
+            "write `coil:` with the address that the device watches, or `permit: counter`",
+            cx,
+        ),
+        (true, false) if permit == PermitWord::Toggle => {
+            let safe = moving_safe(raw, cx)?;
+            let address = address(raw.coil.as_ref()?, modbus?.one_based?, 1, cx)?;
+            let safe = match safe {
+                None => false,
+                Some(OutputValue::Flag(flag)) => flag.value,
+                Some(OutputValue::Word(word)) => {
+                    return wrong_safe(&word.span, "`true` or `false`", cx);
+                }
+            };
+            Some(OutputTarget::Toggle { address, safe })
+        }
+        (false, true) if permit == PermitWord::Counter => {
+            let safe = moving_safe(raw, cx)?;
+            let address = address(raw.register.as_ref()?, modbus?.one_based?, 1, cx)?;
+            let safe = match safe {
+                None => {
+                    return misfit(
+                        raw,
+                        "the counter does not say which value stops",
+                        "add `safe:` with the value that is written to stop, such as `safe: 0`",
+                        cx,
+                    );
+                }
+                Some(OutputValue::Word(word)) => word_of(word),
+                Some(OutputValue::Flag(flag)) => return wrong_safe(&flag.span, "a number", cx),
+            };
+            Some(OutputTarget::Counter { address, safe })
+        }
         (true, false) => {
             let values = coil_values(raw, cx);
             let address = address(raw.coil.as_ref()?, modbus?.one_based?, 1, cx)?;
@@ -131,6 +203,46 @@ fn target(
             None
         }
     }
+}
+
+/// `safe` of a permit that changes with each refresh, which has no `run`. `None` after an error was reported.
+fn moving_safe<'r>(raw: &'r raw::Output, cx: &mut Cx<'_, '_>) -> Option<Option<&'r OutputValue>> {
+    if let Some(span) = raw.key_span("run") {
+        cx.findings
+            .error(
+                Code::BadPermit,
+                span,
+                "a permit that changes with each refresh has no value that means run",
+                "remove `run`, or write `permit: level`",
+            )
+            .label("no meaning here");
+        return None;
+    }
+    if raw.has("safe") && raw.safe.is_none() {
+        return None;
+    }
+    Some(raw.safe.as_ref())
+}
+
+fn misfit(
+    raw: &raw::Output,
+    problem: &str,
+    help: &str,
+    cx: &mut Cx<'_, '_>,
+) -> Option<OutputTarget> {
+    let span = raw.key_span("permit").unwrap_or(&raw.at);
+    cx.findings.error(Code::BadPermit, span, problem, help);
+    None
+}
+
+fn wrong_safe(span: &Span, wanted: &str, cx: &mut Cx<'_, '_>) -> Option<OutputTarget> {
+    cx.findings.error(
+        Code::BadRunValue,
+        span,
+        format!("`safe` of this permit is {wanted}"),
+        format!("write {wanted}"),
+    );
+    None
 }
 
 /// The value of a coil that permits to run. `safe` may be given, but is its opposite.

@@ -7,9 +7,11 @@ use rt_config::limits::{ID_BYTES_MAX, RULE_STOPS_MAX, RULES_MAX, WINDOW_SAMPLES_
 use rules_bundle::Level;
 use rules_expr::{Compiled, DeadBand, Input, parse_quantity};
 
+use super::decide;
 use super::expression::{self, Place};
-use super::model::{Device, Index, Lane, Link, Output, Rule, Tag};
+use super::model::{CHANNEL, Device, Index, Lane, Link, Output, Rule, Tag, Voting, of_channel};
 use super::names::Names;
+use super::switch::Switches;
 use super::text::{check_id, check_text, ordinary_text, positive};
 use super::{at_most, unknown_name};
 use crate::finding::Code;
@@ -22,8 +24,11 @@ pub(super) struct World<'w> {
     pub(super) lanes: &'w [Lane],
     pub(super) devices: &'w [Device],
     pub(super) tags: &'w [Tag],
+    pub(super) votings: &'w [Voting],
+    pub(super) voting_index: &'w Index<'w>,
     pub(super) names: &'w Names<'w>,
     pub(super) output_index: &'w Index<'w>,
+    pub(super) switches: &'w Switches<'w>,
 }
 
 /// Checks the rules. Those with errors are left out; the pack does not load then.
@@ -66,10 +71,16 @@ fn rule(
     cx: &mut Cx<'_, '_>,
 ) -> Option<Rule> {
     let on_delay_ns = raw.r#for.as_ref().map_or(0, |delay| delay.ns);
-    let compiled = condition(raw, world, cx);
-    let lane = compiled
+    let off_delay_ns = raw.off_delay.as_ref().map_or(0, |delay| delay.ns);
+    let voting = voting_of(raw, world, cx);
+    let when = match voting {
+        // Of a voting that is itself wrong, the condition cannot be judged.
+        Err(Unknown) => None,
+        Ok(voting) => condition(raw, voting, world, cx),
+    };
+    let lane = when
         .as_ref()
-        .and_then(|compiled| lane_of(raw, compiled, world, cx));
+        .and_then(|(compiled, _)| lane_of(raw, compiled, voting.ok().flatten(), world, cx));
     let stops = stops(raw, world, cx);
     if let Some(lane) = lane {
         claim_outputs(raw, lane, &stops, world, outputs, cx);
@@ -79,15 +90,9 @@ fn rule(
             output.stopped = true;
         }
     }
-    let deadline_ns = deadline(
-        raw,
-        on_delay_ns,
-        compiled.as_ref(),
-        &stops,
-        world,
-        outputs,
-        cx,
-    );
+    let extra = decide::extra(raw, lane, world.switches, cx);
+    let deadline = deadline(raw, cx);
+    let process_safety_time = decide::safety_time(raw, cx);
     let message = ordinary_text("the message", raw.message.as_ref(), cx);
     let runbook = ordinary_text("the runbook", raw.runbook.as_ref(), cx);
     let tags = raw.tags.as_ref().map_or(&[][..], |tags| &tags.items);
@@ -104,19 +109,76 @@ fn rule(
         check_text("a word in `tags`", word, ID_BYTES_MAX, cx);
     }
     let id = raw.id.get()?.value.clone();
+    let (compiled, raised) = when?;
+    let written = raw.when.get()?;
     Some(Rule {
         message: message.unwrap_or_else(|| id.clone()),
         id,
-        when: raw.when.get()?.text.trim().to_owned(),
+        when: written.text.trim().to_owned(),
+        when_span: written.span.clone(),
         lane: lane?,
-        compiled: compiled?,
+        compiled,
+        raised,
+        voting: voting.ok().flatten(),
         on_delay_ns,
+        off_delay_ns,
+        debounce: extra.debounce,
+        multiplier: extra.multiplier,
+        inhibit: extra.inhibit,
+        bypass_ns: extra.bypass_ns,
         level: level(*raw.level.get()?),
         stops,
-        deadline_ns,
+        deadline,
+        process_safety_time,
         tags: tags.iter().map(|word| word.value.clone()).collect(),
         runbook,
     })
+}
+
+/// A voting that does not resolve or is itself wrong, which has been reported.
+#[derive(Clone, Copy)]
+struct Unknown;
+
+/// The voting of a rule.
+fn voting_of(
+    raw: &raw::Rule,
+    world: &World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Result<Option<usize>, Unknown> {
+    let Some(name) = raw.voting.as_ref() else {
+        return if raw.has("voting") {
+            Err(Unknown)
+        } else {
+            Ok(None)
+        };
+    };
+    let index = world.voting_index.get(name.value.as_str()).copied();
+    let Some((index, voting)) = index.and_then(|index| Some((index, world.votings.get(index)?)))
+    else {
+        unknown_name(
+            "voting",
+            name,
+            world.voting_index.keys().copied(),
+            "under `votings`",
+            cx,
+        );
+        return Err(Unknown);
+    };
+    voting.used.set(true);
+    if let Some(bypass) = raw.bypass.as_ref() {
+        cx.findings
+            .error(
+                Code::BadBypass,
+                &bypass.span,
+                "a rule with a voting is bypassed by channel, one at a time",
+                format!("state `bypass` under the voting `{}` instead", voting.name),
+            )
+            .label("not here");
+    }
+    if voting.channels.is_empty() {
+        return Err(Unknown);
+    }
+    Ok(Some(index))
 }
 
 fn level(word: LevelWord) -> Level {
@@ -126,20 +188,30 @@ fn level(word: LevelWord) -> Level {
     }
 }
 
-/// Compiles `when` with the dead band, and looks at what it reads.
-fn condition(raw: &raw::Rule, world: &World<'_>, cx: &mut Cx<'_, '_>) -> Option<Compiled> {
+/// Compiles `when` with the dead band, once more with the multiplied set point, and looks at what it reads.
+fn condition(
+    raw: &raw::Rule,
+    voting: Option<usize>,
+    world: &World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<(Compiled, Option<Compiled>)> {
     let dead_band = match raw.dead_band.as_ref() {
         None if raw.has("dead_band") => return None,
         None => None,
         Some(written) => Some(dead_band(written, cx)?),
     };
     let when = raw.when.get()?;
+    let multiplier = raw.multiplier.as_ref();
+    let factor = multiplier.and_then(|multiplier| multiplier.factor.get());
     let place = Place {
         when,
         dead_band: raw.dead_band.as_ref().map(|band| &band.span),
+        multiplier: factor.map(|factor| &factor.span),
     };
-    world.names.begin(cx.findings.worth_suggesting());
-    let compiled = match rules_expr::compile(when.text.as_str(), world.names, dead_band) {
+    let voting = voting.and_then(|voting| world.votings.get(voting));
+    let channel = voting.and_then(|voting| voting.channels.first()).copied();
+    world.names.begin(cx.findings.worth_suggesting(), channel);
+    let compiled = match rules_expr::compile(when.text.as_str(), world.names, dead_band.clone()) {
         Ok(compiled) => compiled,
         Err(errors) => {
             if !world.names.touched_broken() {
@@ -148,6 +220,22 @@ fn condition(raw: &raw::Rule, world: &World<'_>, cx: &mut Cx<'_, '_>) -> Option<
             return None;
         }
     };
+    if let Some(voting) = voting
+        && !world.names.read_channel()
+    {
+        cx.findings
+            .error(
+                Code::BadChannel,
+                &when.span,
+                format!("the rule has a voting, but its condition does not say `{CHANNEL}`"),
+                format!(
+                    "write `{CHANNEL}` where the tag of each channel of `{}` belongs: `when: {CHANNEL} > 90 degC`",
+                    voting.name
+                ),
+            )
+            .label("the same for every channel");
+        return None;
+    }
     if compiled.inputs().is_empty() {
         cx.findings
             .error(
@@ -160,8 +248,17 @@ fn condition(raw: &raw::Rule, world: &World<'_>, cx: &mut Cx<'_, '_>) -> Option<
         return None;
     }
     expression::report_warnings(compiled.warnings(), &place, cx);
-    judge_windows(&compiled, when, world, cx);
-    Some(compiled)
+    judge_windows(&compiled, voting, when, world, cx);
+    let Some(factor) = factor else {
+        return Some((compiled, None));
+    };
+    match rules_expr::compile_raised(when.text.as_str(), world.names, dead_band, factor.value) {
+        Ok(raised) => Some((compiled, Some(raised))),
+        Err(errors) => {
+            expression::report_errors(&errors, &place, world.names, cx);
+            None
+        }
+    }
 }
 
 fn dead_band(written: &crate::scalar::Quantity, cx: &mut Cx<'_, '_>) -> Option<DeadBand> {
@@ -190,11 +287,23 @@ pub(super) fn sample_period_ns(tag: &Tag, devices: &[Device]) -> Option<u64> {
 /// A window must hold its samples, and at least two of them.
 fn judge_windows(
     compiled: &Compiled,
+    voting: Option<&Voting>,
     when: &crate::scalar::Expression,
     world: &World<'_>,
     cx: &mut Cx<'_, '_>,
 ) {
-    for input in compiled.inputs() {
+    let own = compiled
+        .inputs()
+        .iter()
+        .filter(|input| input.tag() != CHANNEL);
+    let channels = voting.map_or(&[][..], |voting| &voting.channels);
+    let names = channels.iter().filter_map(|tag| world.tags.get(*tag));
+    let of_channels = names.flat_map(|tag| {
+        let inputs = compiled.inputs().iter();
+        let inputs = inputs.filter(|input| input.tag() == CHANNEL);
+        inputs.map(|input| of_channel(input, &tag.name))
+    });
+    for input in &own.cloned().chain(of_channels).collect::<Vec<_>>() {
         let Input::Window {
             function,
             tag: name,
@@ -252,15 +361,22 @@ fn judge_windows(
 fn lane_of(
     raw: &raw::Rule,
     compiled: &Compiled,
+    voting: Option<usize>,
     world: &World<'_>,
     cx: &mut Cx<'_, '_>,
 ) -> Option<usize> {
+    // All channels are of one lane, so the first stands for them.
+    let channel = voting
+        .and_then(|voting| world.votings.get(voting))
+        .and_then(|voting| voting.channels.first());
     let mut found: Option<(usize, &str)> = None;
     for input in compiled.inputs() {
-        let tag = world
-            .names
-            .tag_index(input.tag())
-            .and_then(|index| world.tags.get(index))?;
+        let index = if input.tag() == CHANNEL {
+            channel.copied()
+        } else {
+            world.names.tag_index(input.tag())
+        };
+        let tag = index.and_then(|index| world.tags.get(index))?;
         let lane = world.devices.get(tag.device?)?.lane?;
         match found {
             Some((first, name)) if first != lane => {
@@ -406,16 +522,8 @@ fn claim_outputs(
     }
 }
 
-/// Holds `deadline` against the level and against what the reaction takes at worst.
-fn deadline(
-    raw: &raw::Rule,
-    on_delay_ns: u64,
-    compiled: Option<&Compiled>,
-    stops: &[usize],
-    world: &World<'_>,
-    outputs: &[Output],
-    cx: &mut Cx<'_, '_>,
-) -> Option<u64> {
+/// Holds `deadline` against the level. Whether it can be kept is judged when the plan is known.
+fn deadline(raw: &raw::Rule, cx: &mut Cx<'_, '_>) -> Option<(u64, Span)> {
     let level = *raw.level.get()?;
     let Some(written) = raw.deadline.as_ref() else {
         if level == LevelWord::Danger && !raw.has("deadline") {
@@ -423,7 +531,7 @@ fn deadline(
                 .error(
                     Code::DeadlineMissing,
                     &raw.at,
-                    "a danger rule promises a time from sample to confirmed stop, this one does not",
+                    "a danger rule promises a time from cause to confirmed stop, this one does not",
                     "add `deadline:`, such as `deadline: 100ms`; keep it within half of the process safety time",
                 )
                 .label("needs `deadline`");
@@ -439,79 +547,8 @@ fn deadline(
         );
         return None;
     }
-    let deadline_ns = positive("deadline", Some(written), 0, cx);
-    let slowest = compiled?
-        .inputs()
-        .iter()
-        .filter_map(|input| {
-            let tag = world
-                .names
-                .tag_index(input.tag())
-                .and_then(|index| world.tags.get(index))?;
-            match world.devices.get(tag.device?)?.link.as_ref()? {
-                Link::Modbus(modbus) => modbus.poll_ns.map(|poll| (poll, tag.name.as_str())),
-                Link::Mqtt(_) => None,
-            }
-        })
-        .max()
-        .unwrap_or((0, ""));
-    let confirm = stops
-        .iter()
-        .filter_map(|stop| outputs.get(*stop))
-        .map(|output| output.confirm_within_ns)
-        .max();
-    judge_deadline(
-        written,
-        deadline_ns,
-        on_delay_ns,
-        slowest,
-        confirm.unwrap_or(0),
-        cx,
-    );
-    Some(deadline_ns)
-}
-
-fn judge_deadline(
-    written: &crate::scalar::Duration,
-    deadline_ns: u64,
-    on_delay_ns: u64,
-    (poll_ns, slowest): (u64, &str),
-    confirm_ns: u64,
-    cx: &mut Cx<'_, '_>,
-) {
-    let needed = on_delay_ns.saturating_add(poll_ns);
-    let shown = DurNs::from_ns;
-    let delay = (on_delay_ns > 0).then(|| format!("`for` {}", shown(on_delay_ns)));
-    let poll = (poll_ns > 0).then(|| format!("poll of `{slowest}` {}", shown(poll_ns)));
-    let terms: Vec<String> = delay.into_iter().chain(poll).collect();
-    let with_confirm = needed.saturating_add(confirm_ns);
-    if deadline_ns > 0 && deadline_ns <= needed {
-        cx.findings
-            .error(
-                Code::DeadlineTooShort,
-                &written.span,
-                format!("the deadline {} cannot be met: {} = {}", shown(deadline_ns), terms.join(" + "), shown(needed)),
-                format!(
-                    "allow at least {} (that sum and `confirm_within` {}), shorten `for`, or poll faster",
-                    shown(with_confirm.saturating_add(1).next_multiple_of(1_000_000)),
-                    shown(confirm_ns)
-                ),
-            )
-            .label("too short");
-    } else if deadline_ns > 0 && deadline_ns < with_confirm {
-        cx.findings
-            .warning(
-                Code::TightDeadline,
-                &written.span,
-                format!(
-                    "a write that is confirmed just in time misses the deadline {}: {} + `confirm_within` {} = {}",
-                    shown(deadline_ns),
-                    terms.join(" + "),
-                    shown(confirm_ns),
-                    shown(with_confirm)
-                ),
-                format!("allow at least {}, or shorten one of these times", shown(with_confirm)),
-            )
-            .label("no reserve for the confirmation");
-    }
+    Some((
+        positive("deadline", Some(written), 0, cx),
+        written.span.clone(),
+    ))
 }

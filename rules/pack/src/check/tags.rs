@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use drivers_frame::{ByteOrder, DurNs, Range, Scaling, ValueCodec, ValueType, WordOrder};
 use rt_config::limits::TAGS_MAX;
-use rules_bundle::Table;
+use rules_bundle::{InputChecks, Reintegration, Table};
 use rules_expr::{Unit, parse_unit, unit_names};
 
+use super::inputs;
 use super::model::{Device, Index, Link, ModbusLink, Place, Tag};
 use super::payload::mqtt_place;
 use super::text::{check_name, positive};
@@ -25,13 +26,16 @@ pub(super) fn tags(
 ) -> Vec<Tag> {
     at_most("tags", map.entries.len(), TAGS_MAX, &map.at, cx);
     let mut topics = HashMap::new();
-    map.entries
+    let tags: Vec<Tag> = map
+        .entries
         .iter()
         .map(|named| {
             check_name("tag", &named.name, &named.span, cx);
             tag(named, devices, index, &mut topics, cx)
         })
-        .collect()
+        .collect();
+    inputs::topics_agree(&tags, cx);
+    tags
 }
 
 /// Quality of service by device and topic, and the tag that asked first.
@@ -54,6 +58,10 @@ fn tag(
         is_bool: false,
         known: false,
         stale_after_ns: 0,
+        checks: InputChecks::default(),
+        reintegration: Reintegration::After(DurNs::ZERO),
+        period: None,
+        envelope: None,
         used: false.into(),
     };
     let Some(raw) = named.value.as_ref() else {
@@ -91,6 +99,7 @@ fn tag(
     checked.unit = unit(raw, codec.kind, cx);
     let meaning = meaning(raw, codec.kind, cx);
     checked.stale_after_ns = stale_after(raw, link, cx);
+    inputs::judge(raw, link, &mut checked, cx);
     checked.known = codec.kind.is_some() && (checked.is_bool || checked.unit.is_some());
     checked.codec = codec
         .kind
@@ -447,9 +456,13 @@ fn meaning(
             ("scale", Code::BadScaling),
             ("offset", Code::BadScaling),
             ("range", Code::BadRange),
+            ("current_loop", Code::BadCurrentLoop),
         ];
         meaningless(raw, &keys, "a boolean", cx);
         return Some((Scaling::default(), Range { min: 0.0, max: 1.0 }));
+    }
+    if raw.has("current_loop") {
+        return inputs::current_loop(raw, kind, cx);
     }
     let scaling = Scaling {
         scale: raw.scale.as_ref().map_or(1.0, |scale| scale.value),
@@ -513,7 +526,7 @@ fn meaning(
 }
 
 /// The values that an integer type can hold, both ends included; `None` for types without practical bounds.
-fn representable(kind: ValueType) -> Option<(f64, f64)> {
+pub(super) fn representable(kind: ValueType) -> Option<(f64, f64)> {
     match kind {
         ValueType::U16 => Some((0.0, f64::from(u16::MAX))),
         ValueType::I16 => Some((f64::from(i16::MIN), f64::from(i16::MAX))),

@@ -34,7 +34,7 @@ pub(super) fn check_name(kind: &str, name: &str, span: &Span, cx: &mut Cx<'_, '_
         .next()
         .is_some_and(|first| starts(first) && word(first))
         && parts.all(word);
-    if good && rules_expr::RESERVED_WORDS.contains(&name) {
+    if good && (rules_expr::RESERVED_WORDS.contains(&name) || name == super::model::CHANNEL) {
         cx.findings
             .error(
                 Code::NameTaken,

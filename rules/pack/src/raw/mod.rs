@@ -1,10 +1,16 @@
 //! The pack format, version 1, as it is written. Each record is its own reader and JSON Schema (see `read`); the
 //! doc comments are what editors show. What the parts mean together is judged by `check`.
 
+mod outputs;
+mod rules;
+mod tags;
+
 use crate::read::{List, Map, Req, choice, record};
-use crate::scalar::{
-    Bounds, Duration, Expression, Int, Number, OutputValue, Poll, Quantity, Reserved, Text, Version,
-};
+use crate::scalar::{Duration, Expression, Int, Poll, Quantity, Reserved, Text, Version};
+
+pub(crate) use outputs::*;
+pub(crate) use rules::*;
+pub(crate) use tags::*;
 
 /// A Modbus address as written: from 0 or from 1, as `addressing` says.
 pub(crate) type Address = Int<0, 65_536>;
@@ -29,6 +35,8 @@ record! {
         constants: Option<Map<Quantity>>,
         /// Named expressions for `when`.
         macros: Option<Map<Expression>>,
+        /// Redundant channels that decide together, by id.
+        votings: Option<Map<Voting>>,
         /// Foreign analyzers. Not supported by this version.
         analyzers: Option<Reserved>,
         /// Conditions and what they cause.
@@ -92,6 +100,22 @@ record! {
         /// Longest time between two ticks: the grain of delays, freshness and refresh.
         #[schemars(extend("default" = "1ms"))]
         timer: Option<Duration>,
+        /// A boolean tag that is true while the reset button is pressed. The reset acts when it is released.
+        reset_button: Option<Text>,
+        /// How fast the host is assumed to be: what reaction times are computed with.
+        assume: Option<Assume>,
+    }
+}
+
+record! {
+    /// How fast the host is assumed to be. The guard measures it and refuses to arm when it is slower.
+    Assume {
+        /// Time a unit of fuel, in whole nanoseconds.
+        #[schemars(extend("default" = "10ns"))]
+        fuel: Option<Duration>,
+        /// Longest time from a ready socket to the tick that takes its frame, and from the tick's end to the send.
+        #[schemars(extend("default" = "1ms"))]
+        turn: Option<Duration>,
     }
 }
 
@@ -262,194 +286,6 @@ record! {
         key_file: Option<Text>,
         /// Name expected in the broker's certificate. The host when absent.
         server_name: Option<Text>,
-    }
-}
-
-choice! {
-    /// How a device stores a value.
-    ValueWord {
-        /// Unsigned, one register.
-        U16 = "u16",
-        /// Signed, one register.
-        I16 = "i16",
-        /// Unsigned, two registers.
-        U32 = "u32",
-        /// Signed, two registers.
-        I32 = "i32",
-        /// Unsigned, four registers.
-        U64 = "u64",
-        /// Signed, four registers.
-        I64 = "i64",
-        /// IEEE 754, two registers.
-        F32 = "f32",
-        /// IEEE 754, four registers.
-        F64 = "f64",
-        /// True or false.
-        Bool = "bool",
-    }
-}
-
-choice! {
-    /// Which end comes first.
-    Order {
-        /// Most significant first.
-        Big = "big",
-        /// Least significant first.
-        Little = "little",
-    }
-}
-
-choice! {
-    /// A table of registers.
-    RegisterTable {
-        /// Holding registers, function 3.
-        Holding = "holding",
-        /// Input registers, function 4.
-        Input = "input",
-    }
-}
-
-record! {
-    /// A place among a device's registers.
-    Register {
-        /// The table.
-        table: Req<RegisterTable>,
-        /// Address of the first register, as `addressing` counts.
-        address: Req<Address>,
-    }
-}
-
-record! {
-    /// A named input. Exactly one of `register`, `coil`, `discrete` and `topic` says where it is.
-    Tag {
-        /// The device it is read from.
-        device: Req<Text>,
-        /// A register of a Modbus device.
-        register: Option<Register>,
-        /// A coil of a Modbus device.
-        coil: Option<Address>,
-        /// A discrete input of a Modbus device.
-        discrete: Option<Address>,
-        /// A topic of an MQTT broker, without wildcards.
-        topic: Option<Text>,
-        /// Quality of service of the subscription.
-        #[schemars(extend("default" = 1))]
-        qos: Option<Int<0, 1>>,
-        /// Where the value is in the payload.
-        #[schemars(extend("default" = "number"))]
-        payload: Option<Payload>,
-        /// How the value is stored. Required for registers and binary payloads.
-        r#type: Option<ValueWord>,
-        /// Order of the registers of a value that takes more than one. Required for those.
-        word_order: Option<Order>,
-        /// Order of the bytes within a register.
-        #[schemars(extend("default" = "big"))]
-        byte_order: Option<Order>,
-        /// Which bit of the register, 0 is the least significant; only with `type: bool`.
-        bit: Option<Int<0, 15>>,
-        /// Factor from the stored number to the tag's unit.
-        #[schemars(extend("default" = 1))]
-        scale: Option<Number>,
-        /// Summand in the tag's unit, added after `scale`.
-        #[schemars(extend("default" = 0))]
-        offset: Option<Number>,
-        /// Unit of the value; `"1"` for a plain number. Required unless the tag is a boolean.
-        #[schemars(extend("examples" = ["mm/s", "degC", "bar"]))]
-        unit: Option<Text>,
-        /// Lowest and highest valid value in the tag's unit; outside, the channel is bad. Required unless boolean.
-        #[schemars(extend("examples" = [[0, 50]]))]
-        range: Option<Bounds>,
-        /// Age at which the value is no longer trusted. A stale input of a danger rule trips.
-        stale_after: Req<Duration>,
-    }
-}
-
-/// Where a value is in an MQTT payload.
-#[derive(Debug)]
-pub(crate) enum Payload {
-    /// The whole payload is a number.
-    Number,
-    /// One field of a structured payload.
-    Fields(PayloadFields),
-}
-
-record! {
-    /// A field of a structured payload: exactly one of `json` and `binary`.
-    PayloadFields {
-        /// A JSON pointer (`/data/0`) or path (`$.data[0]`).
-        #[schemars(extend("pattern" = "^(/|\\$)"))]
-        json: Option<Text>,
-        /// A value in a binary payload.
-        binary: Option<Binary>,
-    }
-}
-
-record! {
-    /// A value in a binary payload; `type` says how many bytes it takes.
-    Binary {
-        /// First byte, from 0.
-        offset: Req<Int<0, 65_535>>,
-        /// Order of the bytes. Required for types of more than one byte.
-        byte_order: Option<Order>,
-    }
-}
-
-record! {
-    /// A run permit: written again and again while the machine may run, withheld to stop it.
-    Output {
-        /// The Modbus device that is written.
-        device: Req<Text>,
-        /// The coil that is written. Either this or `register`.
-        coil: Option<Address>,
-        /// The holding register that is written. Either this or `coil`.
-        register: Option<Address>,
-        /// Unit identifier, when it differs from the device's.
-        unit: Option<Int<0, 255>>,
-        /// Value that permits the machine to run. `true` by default for a coil; required for a register.
-        run: Option<OutputValue>,
-        /// Value that stops it. The opposite of `run` for a coil; required for a register.
-        safe: Option<OutputValue>,
-        /// Time between two writes of the permit.
-        refresh: Req<Duration>,
-        /// Time within which a write must be echoed.
-        confirm_within: Req<Duration>,
-    }
-}
-
-choice! {
-    /// Level of a rule (API 670).
-    LevelWord {
-        /// Tell people.
-        Alert = "alert",
-        /// Stop outputs, and tell people.
-        Danger = "danger",
-    }
-}
-
-record! {
-    /// A condition and what it causes.
-    Rule {
-        /// The rule's id.
-        id: Req<Text>,
-        /// The condition over tags, constants and macros.
-        when: Req<Expression>,
-        /// How long the condition must last (on-delay). Counts into the reaction time.
-        #[schemars(extend("default" = "0s"))]
-        r#for: Option<Duration>,
-        /// How far the value must come back before the condition counts as over.
-        dead_band: Option<Quantity>,
-        /// Alert tells, danger stops.
-        level: Req<LevelWord>,
-        /// Outputs that are stopped. Required for danger.
-        stops: Option<List<Text>>,
-        /// Promised time from sample to confirmed stop. Required for danger.
-        deadline: Option<Duration>,
-        /// What people are told. The rule's id when absent.
-        message: Option<Text>,
-        /// Words to filter by.
-        tags: Option<List<Text>>,
-        /// Link to the procedure.
-        runbook: Option<Text>,
     }
 }
 
