@@ -242,8 +242,12 @@ impl<'p> Budget<'p> {
         let within = rule
             .debounce
             .map_or(DurNs::ZERO, |debounce| debounce.within);
-        path.add(TermKind::Debounce, "", within);
-        path.add(TermKind::OnDelay, "", rule.on_delay);
+        // Both count from the first true sample, so the later one decides.
+        if within > rule.on_delay {
+            path.add(TermKind::Debounce, "", within);
+        } else {
+            path.add(TermKind::OnDelay, "", rule.on_delay);
+        }
         if rule.on_delay.plus(within) > DurNs::ZERO {
             path.add(TermKind::Timer, "", self.lane.timer_period);
         }

@@ -132,7 +132,7 @@ codes! {
     // Lints.
     UnusedTag = 101 "no rule reads a tag",
     UnusedDevice = 102 "nothing uses a device",
-    UnusedName = 103 "a constant or macro is not used",
+    UnusedName = 103 "a constant, macro or voting is not used",
     TwoTypes = 104 "one register is read with two types",
     RangeUnreachable = 105 "a range is wider than the type can represent",
     ExpressionLint = 106 "an expression is probably not what is meant",

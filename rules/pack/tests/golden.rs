@@ -169,6 +169,10 @@ fn the_plans_of_shipped_packs_are_as_expected() {
     for (name, source) in [
         ("press-line", include_str!("../../packs/press-line.yaml")),
         (
+            "turbine-2oo3",
+            include_str!("../../packs/turbine-2oo3.yaml"),
+        ),
+        (
             "fan-two-lanes",
             include_str!("../../packs/fan-two-lanes.yaml"),
         ),

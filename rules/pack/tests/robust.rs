@@ -8,10 +8,11 @@
 use proptest::prelude::*;
 use rules_pack::{Code, Severity};
 
-const PACKS: [&str; 3] = [
+const PACKS: [&str; 4] = [
     include_str!("../../packs/press-line.yaml"),
     include_str!("../../packs/pump-minimal.yaml"),
     include_str!("../../packs/fan-two-lanes.yaml"),
+    include_str!("../../packs/turbine-2oo3.yaml"),
 ];
 
 /// Pieces that mean something to YAML or to a pack.
@@ -220,14 +221,14 @@ proptest! {
     }
 
     #[test]
-    fn any_scalar_is_taken_everywhere(line in 0..200_usize, value in prop_oneof![
+    fn any_scalar_is_taken_everywhere(pack in prop::sample::select(vec![PACKS[0], PACKS[3]]), line in 0..300_usize, value in prop_oneof![
         prop::sample::select(&PIECES[..]).prop_map(str::to_owned),
         "[ -~]{1,12}",
         any::<f64>().prop_map(|number| number.to_string()),
         any::<i64>().prop_map(|number| number.to_string()),
     ]) {
         // The value of one line of a good pack is replaced.
-        let mut lines: Vec<String> = PACKS[0].split('\n').map(str::to_owned).collect();
+        let mut lines: Vec<String> = pack.split('\n').map(str::to_owned).collect();
         let line = line % lines.len();
         if let Some((key, _)) = lines[line].split_once(": ") {
             lines[line] = format!("{key}: {value}");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use drivers_frame::{DurNs, Range, Scaling, ValueType};
+use drivers_frame::{CurrentLoop, DurNs, Range, Scaling, ValueType};
 use rules_bundle::{CheckPlan, EnvelopePlan, ErrorBudget, FrozenCheck, RateCheck, Reintegration};
 
 use super::model::{Link, Place, Tag};
@@ -15,18 +15,24 @@ use crate::read::{Cx, Span};
 use crate::scalar::{Bounds, Number};
 use rt_config::limits::{ID_BYTES_MAX, TEXT_BYTES_MAX};
 
-/// The live band of a 4-20 mA loop, in mA.
-const LOOP_MA: (f64, f64) = (4.0, 20.0);
-/// At or beyond these currents a transmitter tells that it has failed (NAMUR NE 43).
-const FAILURE_MA: (f64, f64) = (3.6, 21.0);
+/// Where the live band of a 4-20 mA loop begins, and how wide it is, in mA.
+const LIVE_FROM_MA: f64 = 4.0;
+const LIVE_MA: f64 = 16.0;
 
-/// Scaling and range of a current loop. The range ends where the failure bands begin: what lies between them and the
-/// measuring range (3.8 to 20.5 mA) is a measurement, if an uncertain one.
+/// What one current loop gives.
+pub(super) struct Loop {
+    pub(super) scaling: Scaling,
+    /// What 4 and 20 mA measure. For people: the bands of NE 43 judge the value.
+    pub(super) range: Range,
+    pub(super) current: CurrentLoop,
+}
+
+/// Scaling and bands of a current loop.
 pub(super) fn current_loop(
     raw: &raw::Tag,
     kind: Option<ValueType>,
     cx: &mut Cx<'_, '_>,
-) -> Option<(Scaling, Range)> {
+) -> Option<Loop> {
     let keys = [
         ("scale", Code::BadCurrentLoop),
         ("offset", Code::BadCurrentLoop),
@@ -40,52 +46,46 @@ pub(super) fn current_loop(
     );
     let current = raw.current_loop.as_ref()?;
     let (stored, measures) = (current.raw.get()?, current.measures.get()?);
-    let scale = slope(stored, measures, "measures", cx)?;
-    let range = |ma: f64| {
-        let (low, high) = LOOP_MA;
-        let share = (ma - low) / (high - low);
-        share.mul_add(measures.max.value - measures.min.value, measures.min.value)
-    };
-    let (one, other) = (range(FAILURE_MA.0), range(FAILURE_MA.1));
+    let scale = slope(stored, measures, cx)?;
     if let Some((low, high)) = kind.and_then(representable) {
-        let within = |number: &Number| (low..=high).contains(&number.value);
-        for number in [&stored.min, &stored.max] {
-            if !within(number) {
-                cx.findings
-                    .error(
-                        Code::BadCurrentLoop,
-                        &number.span,
-                        format!(
-                            "{} is not a value of this type, which holds {low} to {high}",
-                            number.value
-                        ),
-                        "write what the input module stores at 4 mA and at 20 mA, and check `type`",
-                    )
-                    .label("cannot be stored");
-                return None;
-            }
+        let ends = [&stored.min, &stored.max];
+        let outside = |number: &&&Number| !(low..=high).contains(&number.value);
+        if let Some(number) = ends.iter().find(outside) {
+            cx.findings
+                .error(
+                    Code::BadCurrentLoop,
+                    &number.span,
+                    format!(
+                        "{} is not a value of this type, which holds {low} to {high}",
+                        number.value
+                    ),
+                    "write what the input module stores at 4 mA and at 20 mA, and check `type`",
+                )
+                .label("cannot be stored");
+            return None;
         }
     }
-    Some((
-        Scaling {
+    let (low, high) = (stored.min.value, stored.max.value);
+    let ma_scale = LIVE_MA / (high - low);
+    Some(Loop {
+        scaling: Scaling {
             scale,
-            offset: stored.min.value.mul_add(-scale, measures.min.value),
+            offset: measures.min.value - low * scale,
         },
-        Range {
-            min: one.min(other),
-            max: one.max(other),
+        range: Range {
+            min: measures.min.value.min(measures.max.value),
+            max: measures.min.value.max(measures.max.value),
         },
-    ))
+        current: CurrentLoop {
+            ma_scale,
+            ma_offset: LIVE_FROM_MA - low * ma_scale,
+        },
+    })
 }
 
 /// What one step of the stored number measures.
-fn slope(
-    stored: &Bounds,
-    measures: &Bounds,
-    measured_key: &str,
-    cx: &mut Cx<'_, '_>,
-) -> Option<f64> {
-    for (key, bounds) in [("raw", stored), (measured_key, measures)] {
+fn slope(stored: &Bounds, measures: &Bounds, cx: &mut Cx<'_, '_>) -> Option<f64> {
+    for (key, bounds) in [("raw", stored), ("measures", measures)] {
         let span = bounds.max.value - bounds.min.value;
         if !(span.is_finite() && span.abs() >= f64::MIN_POSITIVE) {
             cx.findings

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use drivers_frame::{ByteOrder, DurNs, Range, Scaling, ValueCodec, ValueType, WordOrder};
+use drivers_frame::{
+    ByteOrder, CurrentLoop, DurNs, Range, Scaling, ValueCodec, ValueType, WordOrder,
+};
 use rt_config::limits::TAGS_MAX;
 use rules_bundle::{InputChecks, Reintegration, Table};
 use rules_expr::{Unit, parse_unit, unit_names};
@@ -101,18 +103,15 @@ fn tag(
     checked.stale_after_ns = stale_after(raw, link, cx);
     inputs::judge(raw, link, &mut checked, cx);
     checked.known = codec.kind.is_some() && (checked.is_bool || checked.unit.is_some());
-    checked.codec = codec
-        .kind
-        .zip(meaning)
-        .map(|(kind, (scaling, range))| ValueCodec {
-            kind,
-            words: codec.words,
-            bytes: codec.bytes,
-            bit: codec.bit,
-            scaling,
-            range,
-            current: None,
-        });
+    checked.codec = codec.kind.zip(meaning).map(|(kind, meaning)| ValueCodec {
+        kind,
+        words: codec.words,
+        bytes: codec.bytes,
+        bit: codec.bit,
+        scaling: meaning.scaling,
+        range: meaning.range,
+        current: meaning.current,
+    });
     checked
 }
 
@@ -445,12 +444,15 @@ fn unit(raw: &raw::Tag, kind: Option<ValueType>, cx: &mut Cx<'_, '_>) -> Option<
     unit
 }
 
+/// What a stored number means.
+struct Meaning {
+    scaling: Scaling,
+    range: Range,
+    current: Option<CurrentLoop>,
+}
+
 /// Scaling and range: what the stored number means. `None` when it cannot be told.
-fn meaning(
-    raw: &raw::Tag,
-    kind: Option<ValueType>,
-    cx: &mut Cx<'_, '_>,
-) -> Option<(Scaling, Range)> {
+fn meaning(raw: &raw::Tag, kind: Option<ValueType>, cx: &mut Cx<'_, '_>) -> Option<Meaning> {
     if kind == Some(ValueType::Bool) {
         let keys = [
             ("scale", Code::BadScaling),
@@ -459,10 +461,18 @@ fn meaning(
             ("current_loop", Code::BadCurrentLoop),
         ];
         meaningless(raw, &keys, "a boolean", cx);
-        return Some((Scaling::default(), Range { min: 0.0, max: 1.0 }));
+        return Some(Meaning {
+            scaling: Scaling::default(),
+            range: Range { min: 0.0, max: 1.0 },
+            current: None,
+        });
     }
     if raw.has("current_loop") {
-        return inputs::current_loop(raw, kind, cx);
+        return inputs::current_loop(raw, kind, cx).map(|current| Meaning {
+            scaling: current.scaling,
+            range: current.range,
+            current: Some(current.current),
+        });
     }
     let scaling = Scaling {
         scale: raw.scale.as_ref().map_or(1.0, |scale| scale.value),
@@ -522,7 +532,11 @@ fn meaning(
         return None;
     }
     judge_representable(kind?, scaling, range, &bounds.at, cx);
-    Some((scaling, range))
+    Some(Meaning {
+        scaling,
+        range,
+        current: None,
+    })
 }
 
 /// The values that an integer type can hold, both ends included; `None` for types without practical bounds.
