@@ -55,6 +55,14 @@ pub enum Command {
         /// The pack (YAML)
         pack: PathBuf,
     },
+    /// Print cause and effect: which rule stops which output, by which vote, after which delay
+    Matrix {
+        /// The pack (YAML)
+        pack: PathBuf,
+        /// Text or JSON
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
     /// Run a pack's recorded cases (NAME.cases.yaml) through the real lane in virtual time
     Test {
         /// The pack (YAML)

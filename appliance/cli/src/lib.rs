@@ -3,7 +3,7 @@
 //! | module | commands |
 //! |---|---|
 //! | [`args`], [`settings`] | what was typed; what it means here |
-//! | [`build`], [`cases`], `pack` | `check`, `test`, `build`, `schema`, `inspect` |
+//! | [`build`], [`cases`], `pack`, `reaction`, `matrix` | `check`, `test`, `build`, `schema`, `inspect`, `matrix` |
 //! | `run` | `run` |
 //! | `show`, `latency`, `events` | `status`, `tags`, `latency`, `events` |
 //! | `act` | `reset`, `trip`, `acknowledge`, `bypass`, `shelve`, `lift` |
@@ -26,9 +26,11 @@ mod events;
 mod hgrm;
 mod inspect;
 mod latency;
+mod matrix;
 mod out;
 mod pack;
 mod paint;
+mod reaction;
 mod run;
 mod show;
 mod table;
@@ -77,6 +79,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
     match command {
         Command::Check { pack } => pack::check(pack, settings, out),
+        Command::Matrix { pack, format } => matrix::matrix(pack, *format, settings, out),
         Command::Build { pack, output } => pack::build(pack, output, settings, out),
         Command::Test { pack, cases } => pack::test(pack, cases.as_deref(), settings, out),
         Command::Schema => pack::schema(out),

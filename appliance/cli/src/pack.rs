@@ -10,6 +10,7 @@ use crate::cases::{self, CasesError, Passed};
 use crate::error::{CliError, Exit};
 use crate::out::{Out, note};
 use crate::paint::Tone;
+use crate::reaction;
 use crate::settings::Settings;
 use crate::table::{Align, Table};
 use crate::units;
@@ -23,6 +24,7 @@ const COSTLIEST: usize = 10;
 pub(crate) fn check(path: &Path, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
     let checked = loaded(build::check_pack(path), settings)?;
     summary(&checked.plan, out)?;
+    reaction::reactions(&checked.plan, out)?;
     Ok(Exit::Ok)
 }
 

@@ -1,5 +1,6 @@
 //! Aligned tables: columns as wide as their widest cell, two blanks between, no trailing blanks.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::paint::{Paint, Tone};
@@ -35,18 +36,29 @@ impl<T: Into<String>> From<T> for Cell {
 /// A table in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    columns: Vec<(&'static str, Align)>,
+    columns: Vec<(Cow<'static, str>, Align)>,
     rows: Vec<Vec<Cell>>,
     indent: usize,
 }
 
 impl Table {
     pub(crate) fn new<const N: usize>(columns: [(&'static str, Align); N]) -> Self {
+        let columns = columns.map(|(heading, align)| (Cow::Borrowed(heading), align));
         Self {
             columns: columns.into(),
             rows: Vec::new(),
             indent: 2,
         }
+    }
+
+    /// One more column, on the right, whose heading is known only now.
+    pub(crate) fn column(&mut self, heading: impl Into<String>, align: Align) {
+        self.columns.push((Cow::Owned(heading.into()), align));
+    }
+
+    /// A row of a table with such columns.
+    pub(crate) fn wide_row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(cells);
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
@@ -80,7 +92,7 @@ impl Table {
     }
 
     fn widths(&self) -> Vec<usize> {
-        let width = |(index, (heading, _)): (usize, &(&str, Align))| {
+        let width = |(index, (heading, _)): (usize, &(Cow<'_, str>, Align))| {
             let cells = self.rows.iter().filter_map(|row| row.get(index));
             let widest = cells.map(|cell| cell.text.chars().count()).max();
             widest.unwrap_or(0).max(heading.chars().count())
@@ -102,7 +114,7 @@ impl fmt::Display for PaintedTable<'_> {
             .table
             .columns
             .iter()
-            .map(|(heading, _)| toned(Tone::Faint, *heading))
+            .map(|(heading, _)| toned(Tone::Faint, heading.as_ref()))
             .collect();
         for row in std::iter::once(&headings).chain(&self.table.rows) {
             self.line(f, row, &widths)?;

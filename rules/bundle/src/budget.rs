@@ -29,8 +29,8 @@ const EVALUATIONS: u64 = 2;
 /// Ticks at full load that a sample may wait: the one that runs when it arrives, and its own.
 const TICKS: u64 = 2;
 
-/// A part of a reaction time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A part of a reaction time, in the order of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TermKind {
     /// From the cause to the sample's arrival.
     Acquisition,
@@ -42,16 +42,18 @@ pub enum TermKind {
     Freshness,
     /// From a ready socket to the tick that takes the frame; twice with a thread between.
     Turn,
-    /// Evaluation of every rule that can be due.
-    Tick,
     /// The rule's on-delay.
     OnDelay,
     /// The rule's debounce, at most.
     Debounce,
     /// Until the lane looks at its timers.
     Timer,
+    /// Evaluation of every rule that can be due.
+    Tick,
     /// From the tick's end to the send.
     Write,
+    /// The controlled stop before the power is removed (category 1).
+    PowerOff,
     /// Until the write is echoed.
     Confirmation,
     /// Until the place was read back.
@@ -60,8 +62,6 @@ pub enum TermKind {
     Device,
     /// Until the feedback proves the stop, when that is later than the device's own time.
     Feedback,
-    /// The controlled stop before the power is removed (category 1).
-    PowerOff,
 }
 
 impl TermKind {
