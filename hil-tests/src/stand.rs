@@ -81,7 +81,7 @@ impl Setup {
              devices:\n  io:\n    modbus: {{ host: {host}, port: {port}, poll: {poll}, timeout: {timeout}, addressing: zero_based, backoff: {{ min: 20ms, max: 100ms }} }}\n\
              tags:\n  value: {{ device: io, register: {{ table: holding, address: 0 }}, type: u16, unit: mm/s, range: [0, 1000], stale_after: {stale_after} }}\n{tags}\
              outputs:\n  run: {{ device: io, coil: 0, refresh: {refresh}, confirm_within: {confirm_within} }}\n{outputs}\
-             rules:\n  - {{ id: over, when: value > {LIMIT} mm/s, level: danger, stops: [run], deadline: 10s, message: over the limit }}\n{rules}"
+             rules:\n  - {{ id: over, when: value > {LIMIT} mm/s, level: danger, stops: [run], deadline: 60s, message: over the limit }}\n{rules}"
         )
         .expect("a string grows");
         yaml

@@ -66,7 +66,7 @@ pub(crate) fn reactions(plan: &Plan, out: &mut Out) -> Result<(), CliError> {
     }
     out.line("")?;
     out.line(format_args!(
-        "sums of what the pack states and the guard checks; {NOTICE}."
+        "sums of what the pack states, not measurements; {NOTICE}."
     ))
 }
 
