@@ -327,6 +327,7 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
         subscriptions.push(rules_bundle::SubscriptionPlan {
             topic: format!("plant/{}", tags.len()),
             qos: rng.between(0, 1) as u8,
+            period: None,
             fields: vec![rules_bundle::FieldPlan {
                 tag: TagId(tags.len() as u16),
                 extract: rules_bundle::ExtractPlan::Number,
