@@ -6,10 +6,17 @@ use std::path::Path;
 
 /// Compiles and seals a pack given as text.
 pub fn bundle(yaml: &str) -> Vec<u8> {
-    let checked = match appliance_cli::build::check_bytes(Path::new("test.yaml"), yaml.as_bytes()) {
-        Ok(checked) => checked,
-        Err(error) => panic!("{error}\n{error:?}\n{yaml}"),
-    };
+    bundle_with(yaml, |_| {})
+}
+
+/// The same, with a plan that was changed after the check.
+pub fn bundle_with(yaml: &str, change: impl FnOnce(&mut rules_bundle::Plan)) -> Vec<u8> {
+    let mut checked =
+        match appliance_cli::build::check_bytes(Path::new("test.yaml"), yaml.as_bytes()) {
+            Ok(checked) => checked,
+            Err(error) => panic!("{error}\n{error:?}\n{yaml}"),
+        };
+    change(&mut checked.plan);
     appliance_cli::build::compile(checked)
         .expect("it compiles")
         .bytes

@@ -61,6 +61,10 @@ pub const WATCHDOG_LATEST_MIN_MS: u64 = 100;
 pub const WATCHDOG_TURNS_MIN: u64 = 4;
 /// Silence of the sentinel after which the main thread calls it lost and stops every output: a hundred of its periods.
 pub const SENTINEL_LOST_MS: u64 = 100 * SENTINEL_PERIOD_MS;
+/// Milliseconds that measuring the price of fuel may take at start, a lane: eight lanes stay within a fifth of a second.
+pub const CALIBRATION_FUEL_MS: u64 = 12;
+/// Wake-ups of a millisecond that are measured at start, a lane.
+pub const CALIBRATION_WAKE_UPS: u32 = 11;
 /// Ends of the guard without order that hold it, when they come within [`CRASH_LOOP_WINDOW_S`] (H-83).
 pub const CRASH_LOOP_ENDS: usize = 3;
 /// Seconds in which they count: a supervisor restarts within seconds, a person who looks takes minutes.

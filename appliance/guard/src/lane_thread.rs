@@ -18,9 +18,11 @@ use appliance_sandbox::RuleModule;
 use drivers_frame::{DeviceId, DurNs, MonoNs, Step};
 use rt_config::clock::monotonic_ns;
 use rtrb::{Consumer, Producer};
+use rules_bundle::HostAssumption;
 use rustix::event::PollFlags;
 
 use crate::acquire::{Source, interest};
+use crate::calibrate::{self, Measured};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::pulse::{Beat, Orders, Phase, Stage as Checkpoint};
 use crate::stages::{Stage, Stages};
@@ -343,6 +345,21 @@ impl Runner {
     pub(crate) fn warm_up(&mut self) {
         self.lane.warm_up();
         let _ = self.lane.reset_refusal() == Some(ResetRefusal::NothingLatched);
+    }
+
+    /// Measures this host where the lane runs, and holds the lane when it is slower than assumed: the cause. `fuel` is
+    /// that of all conditions.
+    pub(crate) fn calibrate(&mut self, fuel: u64, assumed: HostAssumption) -> Option<String> {
+        let fuel_ps = calibrate::fuel_ps(fuel, &now, || self.lane.warm_up());
+        let turn = if self.spin {
+            // It does not sleep, so nothing wakes it.
+            DurNs::ZERO
+        } else {
+            calibrate::turn(&now, wait::sleep)
+        };
+        let cause = calibrate::judge(Measured { fuel_ps, turn }, assumed)?;
+        self.lane.hold(Hold::HostTooSlow, now());
+        Some(cause)
     }
 }
 

@@ -21,6 +21,7 @@ macro_rules! say {
 
 mod acquire;
 mod args;
+mod calibrate;
 mod control;
 mod exit;
 #[cfg(feature = "inject")]

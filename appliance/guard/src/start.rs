@@ -21,11 +21,12 @@ use drivers_modbus::transport::Driver;
 use rt_config::cpu::Cores;
 use rt_config::{clock, cpu, host, limits, seal};
 use rtrb::{Consumer, Producer, RingBuffer};
-use rules_bundle::{Acquire, Bundle, LaneCode, LanePlan, LinkPlan, Wait};
+use rules_bundle::{Acquire, Bundle, HostAssumption, LaneCode, LanePlan, LinkPlan, Wait};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::acquire::{Acquisition, Feed, LinkNews, LinkStats, Source};
 use crate::args::Args;
+use crate::calibrate;
 use crate::control::Listener;
 use crate::exit::Exit;
 use crate::kept::{self, Moment, Writer};
@@ -133,14 +134,15 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
             format!("no thread that keeps latches: {error}"),
         )
     })?;
-    let keeper = Keeper::new(kept, before, damaged, writer);
+    let mut keeper = Keeper::new(kept, before, damaged, writer);
+    let mut too_slow = Vec::new();
     let mut lanes = Vec::with_capacity(prepared.len());
     let mut posts = Vec::with_capacity(prepared.len());
     let mut priority = 0;
     for mut lane in prepared {
         posts.extend(lane.post.take());
         priority = lane.priority.max(priority);
-        lanes.push(lane.launch(&engine, &mut degraded)?);
+        lanes.push(lane.launch(&engine, &mut degraded, &mut too_slow)?);
     }
     // Every output is latched until a reset, and nobody can ask for one yet: what no sentinel has seen is safe.
     let settings = ThreadSettings {
@@ -161,6 +163,10 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         bundle.plan.lanes.len(),
     );
     degraded.extend(problems);
+    for cause in too_slow {
+        keeper.tell("host", true, cause.clone());
+        degraded.push(cause);
+    }
     for problem in &degraded {
         say!("tripline-guard: degraded: {problem}");
     }
@@ -233,6 +239,7 @@ fn wake_up() -> Result<OwnedFd, String> {
 /// A lane that is ready to run.
 struct Prepared {
     runner: Runner,
+    calibration: Calibration,
     feeds: Vec<Acquisition>,
     core: Option<usize>,
     priority: u8,
@@ -321,6 +328,10 @@ fn prepare(
             beat: Beat::new(Arc::clone(&pulse), plan.timer_period),
             orders: Arc::clone(&orders),
             forbidden: false,
+        },
+        calibration: Calibration {
+            fuel: calibrate::fuel_of(plan),
+            assumed: plan.assumed,
         },
         feeds: sources.threads,
         core,
@@ -436,6 +447,7 @@ impl Prepared {
         mut self,
         engine: &Engine,
         degraded: &mut Vec<String>,
+        too_slow: &mut Vec<String>,
     ) -> Result<LaneHandle, Refused> {
         let spawned = |error: std::io::Error| (Exit::Usage, format!("no thread: {error}"));
         let wake = Arc::clone(&self.runner.wake);
@@ -470,13 +482,14 @@ impl Prepared {
         }
         let runner = self.runner;
         let main = Arc::clone(&runner.main);
+        let calibration = self.calibration;
         let (pulse, wake_sentinel) = (Arc::clone(&self.pulse), self.wake_sentinel);
         let thread: JoinHandle<Option<LaneEnd>> = std::thread::Builder::new()
             .name(format!("lane-{}", self.name))
             .stack_size(limits::LANE_STACK_BYTES)
             .spawn(move || {
                 let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    run(runner, &engine, &settings, &report)
+                    run(runner, &engine, &settings, calibration, &report)
                 }));
                 seal::unseal();
                 if end.is_err() {
@@ -487,20 +500,23 @@ impl Prepared {
                 end.ok()
             })
             .map_err(spawned)?;
-        let (placement, problems) = placed.recv().map_err(|_| {
+        let started = placed.recv().map_err(|_| {
             (
                 Exit::LaneDied,
                 format!("lane {} died while it started", self.name),
             )
         })?;
-        degraded.extend(problems);
+        degraded.extend(started.problems);
+        if let Some(cause) = started.too_slow {
+            too_slow.push(format!("lane {}: {cause}", self.name));
+        }
         Ok(LaneHandle {
             thread: Some(thread),
             feeds,
             commands: self.commands,
             messages: self.messages,
             wake,
-            placement,
+            placement: started.placement,
             stats: self.stats,
             pulse: self.pulse,
             orders: self.orders,
@@ -511,17 +527,37 @@ impl Prepared {
     }
 }
 
+/// What a lane's thread tells before it is sealed.
+struct Started {
+    placement: Placement,
+    problems: Vec<String>,
+    too_slow: Option<String>,
+}
+
+/// What the host is held against.
+#[derive(Clone, Copy)]
+struct Calibration {
+    fuel: u64,
+    assumed: HostAssumption,
+}
+
 fn run(
     mut runner: Runner,
     engine: &Engine,
     settings: &ThreadSettings,
-    report: &Sender<(Placement, Vec<String>)>,
+    calibration: Calibration,
+    report: &Sender<Started>,
 ) -> LaneEnd {
-    let placed = settings.apply();
+    let (placement, problems) = settings.apply();
     engine.prepare_thread();
     host::prefault_stack();
     runner.warm_up();
-    let _ = report.send(placed);
+    let too_slow = runner.calibrate(calibration.fuel, calibration.assumed);
+    let _ = report.send(Started {
+        placement,
+        problems,
+        too_slow,
+    });
     seal::seal();
     runner.run()
 }

@@ -9,6 +9,7 @@
 )]
 
 mod control;
+mod host;
 mod inputs;
 mod kept;
 mod life;

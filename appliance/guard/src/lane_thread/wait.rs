@@ -58,10 +58,7 @@ impl Runner {
                 *slot = PollFd::from_borrowed_fd(fd, flags);
             }
         }
-        let timeout = Timespec {
-            tv_sec: i64::try_from(patience.as_ns() / 1_000_000_000).unwrap_or(0),
-            tv_nsec: i64::try_from(patience.as_ns() % 1_000_000_000).unwrap_or(0),
-        };
+        let timeout = timespec(patience);
         // An interrupted poll is a short sleep: the next turn looks at everything that is due.
         let _ = poll(&mut fds, Some(&timeout));
         let mut woken = false;
@@ -89,5 +86,17 @@ impl Runner {
         if woken {
             let _ = rustix::io::read(self.wake.as_fd(), &mut [0_u8; 8]);
         }
+    }
+}
+
+/// Sleeps as a parked lane does when nothing comes.
+pub(super) fn sleep(patience: DurNs) {
+    let _ = poll(&mut [], Some(&timespec(patience)));
+}
+
+fn timespec(patience: DurNs) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(patience.as_ns() / 1_000_000_000).unwrap_or(0),
+        tv_nsec: i64::try_from(patience.as_ns() % 1_000_000_000).unwrap_or(0),
     }
 }

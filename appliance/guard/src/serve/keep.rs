@@ -45,6 +45,11 @@ impl Keeper {
         }
     }
 
+    /// Tells this once clients can be told.
+    pub(crate) fn tell(&mut self, check: &'static str, stopped: bool, detail: String) {
+        self.news.push((check, stopped, detail));
+    }
+
     /// Takes what a lane told.
     pub(super) fn take(&mut self, plan: &LanePlan, wall_ns: u64, kind: &EventKind) {
         match *kind {
