@@ -172,8 +172,8 @@ mod tests {
             "2oo3, 1 bad: now 1oo2"
         );
         assert_eq!(
-            voting(Some((2, 2)), &["bypassed", "good", "good"]),
-            "2oo3, 1 bypassed: now 2oo2"
+            voting(Some((1, 2)), &["bypassed", "good", "good"]),
+            "2oo3, 1 bypassed: now 1oo2"
         );
         assert_eq!(
             voting(Some((0, 1)), &["bad", "bad", "good"]),
