@@ -28,9 +28,11 @@ pub(crate) enum Order {
     Delay = 5,
     /// The sentinel stops looking.
     SentinelHang = 6,
+    /// The lane sleeps for a fifth of a second, once: late, but within its watchdog's window.
+    Late = 7,
 }
 
-const WORDS: [(&str, Order); 7] = [
+const WORDS: [(&str, Order); 8] = [
     ("nothing", Order::Nothing),
     ("hang", Order::Hang),
     ("panic", Order::Panic),
@@ -38,6 +40,7 @@ const WORDS: [(&str, Order); 7] = [
     ("run_away", Order::RunAway),
     ("delay", Order::Delay),
     ("sentinel_hang", Order::SentinelHang),
+    ("late", Order::Late),
 ];
 
 static ORDER: AtomicU8 = AtomicU8::new(0);
@@ -80,14 +83,15 @@ pub(crate) fn turn() {
     if is(Order::Panic) {
         panic!("injected");
     }
-    if is(Order::Delay) {
-        std::thread::sleep(Duration::from_secs(1));
-        let _ = ORDER.compare_exchange(
-            Order::Delay as u8,
-            Order::Nothing as u8,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+    sleep_once(Order::Delay, Duration::from_secs(1));
+    sleep_once(Order::Late, Duration::from_millis(200));
+}
+
+fn sleep_once(order: Order, time: Duration) {
+    if is(order) {
+        std::thread::sleep(time);
+        let nothing = Order::Nothing as u8;
+        let _ = ORDER.compare_exchange(order as u8, nothing, Ordering::AcqRel, Ordering::Acquire);
     }
 }
 

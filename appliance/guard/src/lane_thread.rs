@@ -26,6 +26,7 @@ use crate::calibrate::{self, Measured};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::pulse::{Beat, Orders, Phase, Stage as Checkpoint};
 use crate::stages::{Stage, Stages};
+use crate::timing::{Timing, Verdict};
 
 pub(crate) use outputs::Driven;
 
@@ -83,6 +84,8 @@ pub(crate) struct Runner {
     pub(crate) stop_by: Option<MonoNs>,
     pub(crate) messages_lost: u64,
     pub(crate) told_main: bool,
+    /// How late ticks begin.
+    pub(crate) timing: Timing,
     /// What the sentinel watches.
     pub(crate) beat: Beat,
     /// What the sentinel orders.
@@ -252,6 +255,17 @@ impl Runner {
     }
 
     fn tick(&mut self, at: MonoNs, taken: bool) {
+        if let Some(late) = self.timing.begin(at) {
+            if late.verdict == Verdict::Trip {
+                self.lane.overrun(at);
+            }
+            send(
+                &mut self.messages,
+                Message::Late(late),
+                &mut self.messages_lost,
+                &mut self.told_main,
+            );
+        }
         self.lane.tick(at);
         let evaluated = now();
         if taken {
@@ -270,6 +284,7 @@ impl Runner {
         }
         self.lane.clear_events();
         self.next_tick = at.after(self.timer_period).min(self.lane.next_due());
+        self.timing.end(at, self.next_tick);
     }
 
     fn fill(&mut self, snapshot: &mut Snapshot) {

@@ -39,6 +39,7 @@ mod serve;
 mod stages;
 mod start;
 mod state;
+mod timing;
 mod window;
 mod wiring;
 

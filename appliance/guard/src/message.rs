@@ -9,6 +9,7 @@ use drivers_frame::MonoNs;
 
 use crate::acquire::{LinkEdge, LinkStats};
 use crate::stages::Stages;
+use crate::timing::Late;
 
 pub(crate) use acts::{Act, Acted};
 pub(crate) use views::Views;
@@ -41,6 +42,8 @@ pub(crate) enum Message {
         output: u16,
         cause: FaultCause,
     },
+    /// A tick began late.
+    Late(Late),
     /// The answer to [`Command::Act`].
     Acted { id: u64, acted: Acted },
     /// The answer to [`Command::Trip`].

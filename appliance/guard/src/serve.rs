@@ -3,6 +3,7 @@
 mod acts;
 mod answer;
 mod bypasses;
+mod checks;
 mod down;
 mod keep;
 mod press;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use appliance_control::EventBody;
 use appliance_lane::{Event, EventKind};
-use drivers_frame::MonoNs;
+use drivers_frame::{DurNs, MonoNs};
 use rt_config::clock::{monotonic_ns, wall_ns};
 use rt_config::host;
 use rtrb::{Consumer, Producer};
@@ -39,6 +40,7 @@ use crate::report::{self, Placement};
 use crate::sentinel::Sentinel;
 use crate::stages::{Recorder, Stages};
 use crate::start::News;
+use crate::timing::{self, Verdict};
 use crate::window::Fault;
 pub(crate) use keep::Keeper;
 
@@ -100,7 +102,16 @@ struct Answers {
 struct Totals {
     stages: Stages,
     rules: BTreeMap<u16, (Recorder, u64)>,
+    /// What was computed of each rule.
+    bounds: Vec<Option<DurNs>>,
     events_lost: u64,
+}
+
+impl Totals {
+    /// The computed bound of what is measured of a rule.
+    fn bound(&self, rule: u16) -> Option<DurNs> {
+        self.bounds.get(usize::from(rule)).copied().flatten()
+    }
 }
 
 /// The guard, running.
@@ -138,6 +149,20 @@ struct Running {
 impl Guard {
     pub(crate) fn new(parts: Parts) -> Self {
         let lanes = parts.lanes.len();
+        let totals = parts
+            .bundle
+            .plan
+            .lanes
+            .iter()
+            .filter_map(|plan| {
+                Some(Totals {
+                    stages: Stages::new()?,
+                    rules: BTreeMap::new(),
+                    bounds: timing::bounds(plan),
+                    events_lost: 0,
+                })
+            })
+            .collect();
         Self {
             plan: parts.bundle.plan,
             hash: parts.bundle.hash.to_string(),
@@ -158,15 +183,7 @@ impl Guard {
             answers: std::iter::repeat_with(Answers::default)
                 .take(lanes)
                 .collect(),
-            totals: (0..lanes)
-                .filter_map(|_| {
-                    Some(Totals {
-                        stages: Stages::new()?,
-                        rules: BTreeMap::new(),
-                        events_lost: 0,
-                    })
-                })
-                .collect(),
+            totals,
             press: Press::default(),
             bypasses: Bypasses::default(),
             shelf: Shelf::default(),
@@ -265,6 +282,14 @@ impl Guard {
                     let (recorder, misses) = totals.rules.entry(rule).or_insert((fresh, 0));
                     recorder.record(latency);
                     *misses = misses.saturating_add(u64::from(missed));
+                    if let Some(bound) = totals.bound(rule).filter(|bound| latency > *bound) {
+                        note(
+                            &mut self.log,
+                            plan,
+                            at,
+                            checks::bound(plan, rule, latency, bound),
+                        );
+                    }
                 }
                 if let EventKind::BypassEnded { point, .. } = kind {
                     self.bypasses.end(index, point);
@@ -275,6 +300,12 @@ impl Guard {
                 if let Some(body) = report::event_body(plan, &kind) {
                     note(&mut self.log, plan, at, body);
                 }
+            }
+            Message::Late(late) => {
+                if late.verdict == Verdict::Trip {
+                    say!("tripline-guard: timing: {}", checks::late_words(plan, late));
+                }
+                note(&mut self.log, plan, late.at, checks::late(plan, late));
             }
             Message::Link { at, device, change } => {
                 if let Some((up, cause)) = change.words() {

@@ -40,6 +40,7 @@ use crate::rights::Gate;
 use crate::sentinel::{Post, Sentinel};
 use crate::serve::{Guard, Keeper, LaneHandle};
 use crate::stages::Stages;
+use crate::timing::{self, Timing};
 use crate::window::Window;
 use crate::wiring;
 
@@ -325,6 +326,7 @@ fn prepare(
             stop_by: None,
             messages_lost: 0,
             told_main: false,
+            timing: Timing::new(timing::budget(plan)),
             beat: Beat::new(Arc::clone(&pulse), plan.timer_period),
             orders: Arc::clone(&orders),
             forbidden: false,

@@ -87,6 +87,8 @@ pub enum LatchCause {
         /// Index of the output.
         output: u16,
     },
+    /// A tick began so late that the tightest deadline could not be kept (H-29).
+    Overrun,
     /// Something holds the whole lane.
     Held(Hold),
 }
@@ -145,6 +147,7 @@ impl LatchCause {
             Self::Escalated { .. } => "another output did not prove its stop",
             Self::Overwritten { .. } => "another master wrote to the output",
             Self::DeviceWatchdog { .. } => "device watchdog not armed",
+            Self::Overrun => "a tick came too late for the deadline",
             Self::Held(hold) => hold.as_str(),
         }
     }

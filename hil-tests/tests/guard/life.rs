@@ -103,6 +103,43 @@ fn a_trip_is_told_as_events_in_their_order_and_measured() {
 }
 
 #[test]
+fn h29_a_stop_that_took_longer_than_computed_is_told_beside_the_bound() {
+    let stand = Stand::armed(&Setup {
+        // No refresh comes between: the first write that goes wrong is the stop.
+        refresh: "10s",
+        ..Setup::default()
+    });
+    let bounds = |guard: &Guard| {
+        let rule = hil_tests::stand::rule(&guard.status(), "over");
+        (rule.bound_ns, rule.measured_max_ns)
+    };
+    let (bound, measured) = bounds(&stand.guard);
+    let bound = bound.expect("a danger rule has a worst case");
+    assert_eq!(measured, None, "it has stopped nothing yet");
+    stand.device.writes_are(Manner::Silent);
+    stand.device.show(DANGER);
+    // Each takes the whole of `confirm_within`, which is most of the bound.
+    wait_until("the stop is not confirmed again and again", || {
+        output(&stand.guard.status(), "run").failures >= 4
+    });
+    stand.device.writes_are(Manner::Right);
+    wait_event(&stand.guard.socket(), "it is told", |body| {
+        matches!(body, EventBody::SelfCheck { check, stopped: false, detail }
+            if check == "bound" && detail.contains("over"))
+    });
+    let (_, measured) = bounds(&stand.guard);
+    assert!(measured > Some(bound), "{measured:?} {bound}");
+    let Reply::Latency(latency) = stand.guard.ask(&Request::Latency {}) else {
+        panic!("latencies were asked for");
+    };
+    assert_eq!(latency.rules[0].bound_ns, Some(bound));
+    assert_eq!(
+        latency.rules[0].distribution.max_ns,
+        measured.expect("known")
+    );
+}
+
+#[test]
 fn a_stop_on_request_needs_no_rights_and_latches() {
     let stand = Stand::armed(&Setup::default());
     let trip = Request::Trip {

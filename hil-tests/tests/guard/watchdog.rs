@@ -13,9 +13,15 @@ const INJECT: &str = "inject";
 
 /// A stand whose guard can be told to fail, armed.
 fn armed(setup: &Setup) -> Stand {
+    armed_with(setup, |_| {})
+}
+
+/// The same with a plan that was changed after the check.
+fn armed_with(setup: &Setup, change: impl FnOnce(&mut rules_bundle::Plan)) -> Stand {
     let device = Device::default();
     device.show(HEALTHY);
-    let site = Site::new(&packs::bundle(&setup.yaml(device.address())));
+    let yaml = setup.yaml(device.address());
+    let site = Site::new(&packs::bundle_with(&yaml, change));
     let file = site.file(INJECT);
     let guard = Guard::start_as(site, binaries::guard_that_fails(), |command| {
         command.env("TRIPLINE_INJECT", file);
@@ -152,15 +158,20 @@ fn h31_a_sentinel_that_is_lost_stops_every_output() {
 
 #[test]
 fn a_lane_that_spins_is_watched_like_any_other() {
+    // It runs under the ordinary scheduler beside every other test: only the watchdog may object to how it runs.
     let stand = armed(&Setup {
         wait: "spin",
+        timeout: "5s",
+        stale_after: "10s",
+        confirm_within: "5s",
         ..Setup::default()
     });
     let before = stand.guard.status().lanes[0].ticks;
     wait_until("it has ticked for a while", || {
         stand.guard.status().lanes[0].ticks > before + 500
     });
-    assert!(stand.guard.status().state.permits());
+    let sentinel = stand.guard.status().sentinel.expect("it is told");
+    assert_eq!(sentinel.state, "watching", "{sentinel:?}");
     let trip = Request::Trip {
         reason: "a test".to_owned(),
     };
@@ -168,4 +179,30 @@ fn a_lane_that_spins_is_watched_like_any_other() {
     stand.arm();
     inject(&stand, "hang");
     is_stopped_for_good(stand, "hangs");
+}
+
+#[test]
+fn h29_a_tick_too_late_for_the_tightest_deadline_is_a_trip_that_can_be_reset() {
+    // The deadline leaves the assumed turn of 100 ms and no more; the lane is 200 ms late, its watchdog waits for 500.
+    let stand = armed_with(&Setup::default(), |plan| {
+        for lane in &mut plan.lanes {
+            lane.assumed.turn = drivers_frame::DurNs::from_ms(100);
+            for rule in &mut lane.rules {
+                rule.deadline = Some(drivers_frame::DurNs::from_ms(500));
+            }
+        }
+    });
+    inject(&stand, "late");
+    wait_event(&stand.guard.socket(), "it is told", |body| {
+        matches!(body, EventBody::SelfCheck { check, stopped: true, detail }
+            if check == "timing" && detail.contains("leaves 100ms"))
+    });
+    stand.wait_stopped();
+    let first_out = output(&stand.guard.status(), "run").first_out;
+    assert_eq!(
+        first_out.as_deref(),
+        Some("a tick came too late for the deadline"),
+        "H-29"
+    );
+    stand.arm();
 }

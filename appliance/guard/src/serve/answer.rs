@@ -125,6 +125,9 @@ impl Guard {
                     &links(lane, snapshot),
                     &lane.orders,
                 );
+                for (rule, bound) in status.rules.iter_mut().zip(&totals.bounds) {
+                    rule.bound_ns = bound.map(drivers_frame::DurNs::as_ns);
+                }
                 for (index, (recorder, _)) in &totals.rules {
                     if let Some(rule) = status.rules.get_mut(usize::from(*index)) {
                         rule.measured_max_ns = Some(recorder.max_ns);
@@ -199,7 +202,7 @@ impl Guard {
                         rule: rule.id.clone(),
                         deadline_ns: rule.deadline.map(drivers_frame::DurNs::as_ns),
                         on_delay_ns: rule.on_delay.as_ns(),
-                        bound_ns: None,
+                        bound_ns: totals.bound(*index).map(drivers_frame::DurNs::as_ns),
                         missed: *missed,
                         distribution: report::distribution(recorder),
                     });

@@ -15,6 +15,11 @@ impl<E: RuleEngine> Lane<E> {
         self.latch_all(LatchCause::Operator, now);
     }
 
+    /// A tick began too late for the tightest deadline: stops every output (H-29). It may be reset.
+    pub fn overrun(&mut self, now: MonoNs) {
+        self.latch_all(LatchCause::Overrun, now);
+    }
+
     /// Stops every output for good: the guard is going down.
     pub fn shut_down(&mut self, now: MonoNs) {
         self.shutting_down = true;
