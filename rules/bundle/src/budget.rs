@@ -157,6 +157,7 @@ pub struct Budget<'p> {
     lane: &'p LanePlan,
     arrivals: Vec<Arrival>,
     tick: DurNs,
+    /// The slowest output of each trip group.
     stops: Vec<Path>,
 }
 
@@ -205,7 +206,7 @@ impl<'p> Budget<'p> {
             lane,
             arrivals: arrivals(lane),
             tick: DurNs::from_ns(ps.div_ceil(1_000)),
-            stops: lane.outputs.iter().map(stop_path).collect(),
+            stops: stops_of_groups(lane),
         }
     }
 
@@ -269,22 +270,13 @@ impl<'p> Budget<'p> {
             return;
         }
         path.add(TermKind::Write, "", self.lane.assumed.turn);
-        let outputs = &self.lane.outputs;
-        let stopped = |index: &u16| outputs.get(usize::from(*index));
-        let groups: Vec<u16> = rule
+        let groups = rule
             .stops
             .iter()
-            .filter_map(stopped)
-            .map(|output| output.group)
-            .collect();
-        let latched = outputs.iter().zip(&self.stops);
-        let slowest = latched
-            .filter(|(output, _)| groups.contains(&output.group))
-            .map(|(_, stop)| stop)
-            .rev()
-            .max_by_key(|stop| stop.total().as_ns());
-        if let Some(stop) = slowest {
-            path.terms.extend(stop.terms.iter().cloned());
+            .filter_map(|index| self.lane.outputs.get(usize::from(*index)))
+            .filter_map(|output| self.stops.get(usize::from(output.group)));
+        if let Some(slowest) = first_longest(groups) {
+            path.terms.extend(slowest.terms.iter().cloned());
         }
     }
 
@@ -360,6 +352,31 @@ fn stop_path(output: &OutputPlan) -> Path {
         path.add(TermKind::Device, name, output.device_time);
     }
     path
+}
+
+/// The slowest output of each trip group.
+fn stops_of_groups(lane: &LanePlan) -> Vec<Path> {
+    let mut slowest = vec![Path::default(); lane.trip_groups.len()];
+    for output in &lane.outputs {
+        let path = stop_path(output);
+        if let Some(known) = slowest.get_mut(usize::from(output.group))
+            && path.total() > known.total()
+        {
+            *known = path;
+        }
+    }
+    slowest
+}
+
+/// The longest; the first of equals, so that a table does not change without a reason.
+fn first_longest<'p>(paths: impl Iterator<Item = &'p Path>) -> Option<&'p Path> {
+    paths.reduce(|longest, path| {
+        if path.total() > longest.total() {
+            path
+        } else {
+            longest
+        }
+    })
 }
 
 /// One arrival a tag.

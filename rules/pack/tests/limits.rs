@@ -256,3 +256,53 @@ fn text_that_is_not_utf8_is_refused_at_its_place() {
     assert!(!rules_pack::render(&findings, "", true).is_empty());
     assert!(rules_pack::load_bytes("x.yaml", pack(&SMALL).as_bytes()).is_ok());
 }
+
+/// Channels of `votings` votings of two tags each, and rules that use them.
+fn with_votings(size: &Size, votings: usize, rules: usize) -> String {
+    let mut source = pack(size);
+    source.push_str("votings:\n");
+    for voting in 0..votings {
+        writeln!(source, "  v{voting}: {{ channels: [t0, t1], vote: 1oo2 }}").unwrap();
+    }
+    let mut more = String::from("rules:\n");
+    for rule in 0..rules {
+        writeln!(
+            more,
+            "  - {{ id: v{rule}, voting: v{}, when: channel > 9 mm/s, level: alert }}",
+            rule % votings
+        )
+        .unwrap();
+    }
+    source.replacen("rules:\n", &more, 1)
+}
+
+#[test]
+fn too_many_votings_channels_and_conditions_are_refused() {
+    let size = Size { tags: 16, ..SMALL };
+    let votings = limits::VOTINGS_MAX;
+    assert!(rules_pack::load("v.yaml", &with_votings(&size, votings, votings)).is_ok());
+    assert_refused(
+        &with_votings(&size, votings + 1, 1),
+        Code::TooMany,
+        "1025 votings",
+    );
+    let names: Vec<String> = (0..=limits::VOTING_CHANNELS_MAX)
+        .map(|tag| format!("t{tag}"))
+        .collect();
+    let nine = with_votings(&size, 1, 1).replace(
+        "[t0, t1], vote: 1oo2",
+        &format!("[{}], vote: 2oo9", names.join(", ")),
+    );
+    assert_refused(&nine, Code::BadVoting, "9 channels; a voting has 2 to 8");
+    // 2,499 rules of eight channels are 19,992 conditions; one of `SMALL` and seven with two are 20,007.
+    let eight = names[..8].join(", ");
+    let many = with_votings(&size, 1, 2_499)
+        .replace("[t0, t1], vote: 1oo2", &format!("[{eight}], vote: 2oo8"));
+    assert!(rules_pack::load("v.yaml", &many).is_ok());
+    let more = many.replacen(
+        "rules:\n",
+        "rules:\n  - { id: one, voting: v0, when: channel > 8 mm/s, level: alert }\n",
+        1,
+    );
+    assert_refused(&more, Code::TooMany, "more than 20000 conditions");
+}
