@@ -117,6 +117,17 @@ pub const GUARD_EVENTS_KEPT: usize = 16_384;
 pub const MQTT_PACKET_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of one MQTT topic.
 pub const MQTT_TOPIC_BYTES_MAX: usize = 512;
+/// Bytes of a source's name in an envelope. With it a header has at most [`ENVELOPE_HEADER_BYTES_MAX`].
+pub const ENVELOPE_SOURCE_BYTES_MAX: usize = 64;
+/// Bytes of an envelope's header without its newline: `TLE1`, source, 10 digits of sequence, 20 of time, 64 of check.
+pub const ENVELOPE_HEADER_BYTES_MAX: usize =
+    4 + 1 + ENVELOPE_SOURCE_BYTES_MAX + 1 + 10 + 1 + 20 + 1 + 64;
+/// Errors that an envelope's budget may tolerate. Their times are kept: 8 KiB a topic. A channel with more is broken.
+pub const ENVELOPE_ERRORS_MAX: u16 = 1_000;
+/// Bytes of a key for HMAC-SHA-256, at least: 128 bits of it cannot be guessed.
+pub const ENVELOPE_KEY_BYTES_MIN: usize = 16;
+/// Bytes of a key, at most. HMAC-SHA-256 hashes what exceeds 64; a file beyond 4 KiB is not a key.
+pub const ENVELOPE_KEY_BYTES_MAX: usize = 2_048;
 /// Alerts waiting for a broker. Kept in memory while the process lives; beyond, the desk says what it dropped.
 pub const ALERT_OUTBOX_MAX: usize = 65_536;
 

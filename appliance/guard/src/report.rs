@@ -441,12 +441,22 @@ fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {
                 counters.oversize,
                 counters.dropped_retained,
                 counters.dropped_duplicate,
+                envelope_anomalies(&counters.envelope),
                 counters.protocol_errors,
                 counters.progress_timeouts,
             ]),
             connects: counters.ups,
         },
     }
+}
+
+/// Every error that envelopes showed, a source whose clock was set included (H-24).
+fn envelope_anomalies(counters: &drivers_mqtt::EnvelopeCounters) -> u64 {
+    drivers_mqtt::envelope::EnvelopeError::ALL
+        .iter()
+        .fold(counters.clock_jumps, |sum, error| {
+            sum.saturating_add(counters.of(*error))
+        })
 }
 
 /// A lane's tags in names.

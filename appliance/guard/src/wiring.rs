@@ -6,10 +6,10 @@ use std::path::Path;
 use drivers_frame::DeviceId;
 use drivers_modbus::config::{Backoff, DeviceConfig, Point, Poll};
 use drivers_mqtt::{
-    BackoffConfig, BrokerConfig, Extract, Field, JsonPath, SubscriberConfig, Subscription,
-    TlsConfig,
+    BackoffConfig, BrokerConfig, CheckConfig, EnvelopeConfig, ErrorBudget, Extract, Field,
+    JsonPath, SubscriberConfig, Subscription, TlsConfig,
 };
-use rules_bundle::{BrokerPlan, ExtractPlan, ModbusPlan, MqttPlan, Table};
+use rules_bundle::{BrokerPlan, CheckPlan, EnvelopePlan, ExtractPlan, ModbusPlan, MqttPlan, Table};
 
 /// Why a device could not be wired.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +26,13 @@ pub(crate) enum WiringError {
     /// The password file cannot be used.
     #[error("{what}: {cause}")]
     Password { what: String, cause: String },
-    /// An envelope, which this guard does not read yet.
-    #[error("{what}: the envelope of topic {topic} cannot be checked by this version")]
-    Envelope { what: String, topic: String },
+    /// The key file of an envelope cannot be used.
+    #[error("{what}: the envelope of topic {topic}: {cause}")]
+    Key {
+        what: String,
+        topic: String,
+        cause: String,
+    },
     /// A JSON path that the checker let pass.
     #[error("{what}: {cause}")]
     Path { what: String, cause: String },
@@ -100,12 +104,10 @@ pub(crate) fn mqtt(
     let what = format!("device {name}");
     let mut subscriptions = Vec::with_capacity(plan.subscriptions.len());
     for subscription in &plan.subscriptions {
-        if subscription.envelope.is_some() {
-            return Err(WiringError::Envelope {
-                what,
-                topic: subscription.topic.clone(),
-            });
-        }
+        let envelope = subscription.envelope.as_ref();
+        let envelope = envelope
+            .map(|plan| envelope_config(&what, &subscription.topic, plan))
+            .transpose()?;
         let mut fields = Vec::with_capacity(subscription.fields.len());
         for field in &subscription.fields {
             fields.push(Field {
@@ -118,12 +120,41 @@ pub(crate) fn mqtt(
             topic: subscription.topic.clone(),
             qos: subscription.qos,
             fields,
+            envelope,
         });
     }
     Ok(SubscriberConfig {
         device,
         broker: broker(&what, u64::from(device.0), &plan.broker)?,
         subscriptions,
+    })
+}
+
+/// An envelope's configuration. Reads its key.
+fn envelope_config(
+    what: &str,
+    topic: &str,
+    plan: &EnvelopePlan,
+) -> Result<EnvelopeConfig, WiringError> {
+    Ok(EnvelopeConfig {
+        source: plan.source.clone(),
+        check: match &plan.check {
+            CheckPlan::Crc32c => CheckConfig::Crc32c,
+            CheckPlan::HmacSha256 { key_file } => CheckConfig::HmacSha256 {
+                key: drivers_mqtt::read_key_file(Path::new(key_file)).map_err(|error| {
+                    WiringError::Key {
+                        what: what.to_owned(),
+                        topic: topic.to_owned(),
+                        cause: error.to_string(),
+                    }
+                })?,
+            },
+        },
+        max_delay: plan.max_delay,
+        budget: ErrorBudget {
+            errors: plan.budget.errors,
+            within: plan.budget.within,
+        },
     })
 }
 

@@ -1,39 +1,20 @@
 //! What a subscriber and a publisher are made from, and the checks that a configuration must pass as a whole.
 
 use crate::codec::{ProtocolError, QoS, check_topic};
+use crate::envelope::is_source;
 use crate::limits::{
     BACKOFF_MIN_MS, CLIENT_ID_BYTES_MAX, CREDENTIAL_BYTES_MAX, FIELDS_MAX, KEEP_ALIVE_S_MAX,
     KEEP_ALIVE_S_MIN, SUBSCRIPTIONS_MAX,
 };
 use crate::payload::JsonPath;
+use crate::secret::Secret;
 use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec};
-use rt_config::limits::MQTT_PACKET_BYTES_MAX;
+use rt_config::limits::{
+    ENVELOPE_ERRORS_MAX, ENVELOPE_KEY_BYTES_MAX, ENVELOPE_KEY_BYTES_MIN, ENVELOPE_SOURCE_BYTES_MAX,
+    MQTT_PACKET_BYTES_MAX,
+};
 use std::fmt;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
-/// Bytes that are not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<[u8]>);
-
-impl Secret {
-    /// Takes the bytes over.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
+use std::path::PathBuf;
 
 /// TLS towards the broker. Its certificate is always verified; there is no switch to turn that off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +51,7 @@ pub struct BrokerConfig {
     pub client_id: String,
     /// User name.
     pub username: Option<String>,
-    /// Password; needs a user name. See [`read_password_file`].
+    /// Password; needs a user name. See [`crate::read_password_file`].
     pub password: Option<Secret>,
     /// TLS; plain TCP when absent.
     pub tls: Option<TlsConfig>,
@@ -119,6 +100,43 @@ pub struct Subscription {
     pub qos: u8,
     /// The tags; at least one. All samples of one message are one frame.
     pub fields: Vec<Field>,
+    /// What its messages must be wrapped in; `None` takes the bare payload.
+    pub envelope: Option<EnvelopeConfig>,
+}
+
+/// The envelope of a topic's messages; see [`crate::envelope`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvelopeConfig {
+    /// The only source that is taken: printable ASCII without spaces.
+    pub source: String,
+    /// How damage and forgery are seen.
+    pub check: CheckConfig,
+    /// Longest delay of one message beyond the fastest seen; `None` does not measure delay. Order and protection from
+    /// recordings use the source's time in any case.
+    pub max_delay: Option<DurNs>,
+    /// Errors that are tolerated.
+    pub budget: ErrorBudget,
+}
+
+/// How an envelope is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckConfig {
+    /// CRC-32C: against damage, not against an adversary.
+    Crc32c,
+    /// HMAC-SHA-256: against forgery too.
+    HmacSha256 {
+        /// The key. See [`crate::read_key_file`].
+        key: Secret,
+    },
+}
+
+/// How many errors are tolerated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorBudget {
+    /// Errors dropped within `within`; one more makes the tags bad. 0 makes the first error bad.
+    pub errors: u16,
+    /// The span in which they are counted; not zero. A restart of the source is taken once in it.
+    pub within: DurNs,
 }
 
 /// A sensor subscriber.
@@ -202,6 +220,27 @@ pub enum ConfigError {
         /// As given.
         qos: u8,
     },
+    /// An envelope's source is no name that can stand in a header.
+    Source {
+        /// Topic.
+        topic: String,
+        /// As given.
+        source: String,
+    },
+    /// An envelope's budget has no span, or tolerates more errors than are kept.
+    Budget {
+        /// Topic.
+        topic: String,
+        /// Errors, as given.
+        errors: u16,
+    },
+    /// An envelope's `max_delay` is zero.
+    MaxDelayZero {
+        /// Topic.
+        topic: String,
+    },
+    /// An envelope's key is too short or too long; its bytes.
+    Key(usize),
     /// The will's payload does not fit a packet; its bytes.
     WillTooLarge(usize),
     /// A certificate or key file cannot be used.
@@ -259,6 +298,22 @@ impl fmt::Display for ConfigError {
             Self::Qos { topic, qos } => {
                 write!(f, "topic `{topic}` asks for QoS {qos}; 0 and 1 are spoken")
             }
+            Self::Source { topic, source } => write!(
+                f,
+                "topic `{topic}`: the envelope's source {source:?} must be 1 to {ENVELOPE_SOURCE_BYTES_MAX} printable ASCII characters without spaces"
+            ),
+            Self::Budget { topic, errors } => write!(
+                f,
+                "topic `{topic}`: the envelope's budget of {errors} errors must be at most {ENVELOPE_ERRORS_MAX}, within a span that is not zero"
+            ),
+            Self::MaxDelayZero { topic } => write!(
+                f,
+                "topic `{topic}`: the envelope's `max_delay` is zero, which no message keeps; leave it out, or give what the network needs"
+            ),
+            Self::Key(bytes) => write!(
+                f,
+                "a key of {bytes} bytes; {ENVELOPE_KEY_BYTES_MIN} to {ENVELOPE_KEY_BYTES_MAX} are taken, 32 random ones are best (`openssl rand -hex 32`)"
+            ),
             Self::WillTooLarge(bytes) => {
                 write!(f, "the will's payload of {bytes} bytes does not fit")
             }
@@ -336,6 +391,36 @@ fn checked_topic(topic: &str, qos: u8) -> Result<QoS, ConfigError> {
     })
 }
 
+/// Whether `source` can stand in a header of `topic`.
+pub(crate) fn check_source(topic: &str, source: &str) -> Result<(), ConfigError> {
+    if is_source(source) {
+        return Ok(());
+    }
+    Err(ConfigError::Source {
+        topic: topic.into(),
+        source: source.into(),
+    })
+}
+
+impl EnvelopeConfig {
+    fn check(&self, topic: &str) -> Result<(), ConfigError> {
+        check_source(topic, &self.source)?;
+        let ErrorBudget { errors, within } = self.budget;
+        if errors > ENVELOPE_ERRORS_MAX || within == DurNs::ZERO {
+            return Err(ConfigError::Budget {
+                topic: topic.into(),
+                errors,
+            });
+        }
+        if self.max_delay == Some(DurNs::ZERO) {
+            return Err(ConfigError::MaxDelayZero {
+                topic: topic.into(),
+            });
+        }
+        Ok(())
+    }
+}
+
 impl SubscriberConfig {
     /// Checks what can be checked without a network.
     ///
@@ -355,6 +440,9 @@ impl SubscriberConfig {
                     topic: subscription.topic.clone(),
                     fields,
                 });
+            }
+            if let Some(envelope) = &subscription.envelope {
+                envelope.check(&subscription.topic)?;
             }
         }
         let mut topics: Vec<&str> = self
@@ -393,87 +481,6 @@ impl PublisherConfig {
     }
 }
 
-/// Why a password file was not taken.
-#[derive(Debug)]
-pub enum PasswordFileError {
-    /// It cannot be opened or read.
-    Read(PathBuf, std::io::Error),
-    /// It is not a regular file.
-    NotAFile(PathBuf),
-    /// Others than owner and group may read, write or execute it; its mode.
-    OpenToOthers(PathBuf, u32),
-    /// Longer than a password can be.
-    TooLong(PathBuf),
-    /// Nothing in it.
-    Empty(PathBuf),
-}
-
-impl fmt::Display for PasswordFileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(path, error) => {
-                write!(f, "{}: cannot be read: {error}", path.display())
-            }
-            Self::NotAFile(path) => write!(f, "{}: not a regular file", path.display()),
-            Self::OpenToOthers(path, mode) => write!(
-                f,
-                "{path}: mode {mode:04o} lets every user of this host at the secret; run `chmod o= {path}`",
-                path = path.display()
-            ),
-            Self::TooLong(path) => write!(
-                f,
-                "{}: longer than the {CREDENTIAL_BYTES_MAX} bytes a password may have",
-                path.display()
-            ),
-            Self::Empty(path) => write!(f, "{}: empty", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for PasswordFileError {}
-
-/// Opens a file that holds a secret, refusing one that others may touch. Mode and content are those of one descriptor.
-pub(crate) fn open_secret(path: &Path) -> Result<std::fs::File, PasswordFileError> {
-    let failed = |error| PasswordFileError::Read(path.into(), error);
-    // Asked before opening as well: opening a FIFO would wait for a writer.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(PasswordFileError::NotAFile(path.into()));
-    }
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if !metadata.is_file() {
-        return Err(PasswordFileError::NotAFile(path.into()));
-    }
-    if mode & 0o007 != 0 {
-        return Err(PasswordFileError::OpenToOthers(path.into(), mode));
-    }
-    Ok(file)
-}
-
-/// Reads a password file: one trailing newline is not part of the password.
-///
-/// # Errors
-/// [`PasswordFileError`]: unreadable, open to others (mode & 0o007), too long, empty.
-pub fn read_password_file(path: &Path) -> Result<Secret, PasswordFileError> {
-    let cap = u64::try_from(CREDENTIAL_BYTES_MAX.saturating_add(2)).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    open_secret(path)?
-        .take(cap)
-        .read_to_end(&mut bytes)
-        .map_err(|error| PasswordFileError::Read(path.into(), error))?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    if bytes.len() > CREDENTIAL_BYTES_MAX {
-        return Err(PasswordFileError::TooLong(path.into()));
-    }
-    if bytes.is_empty() {
-        return Err(PasswordFileError::Empty(path.into()));
-    }
-    Ok(Secret::new(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -505,6 +512,7 @@ mod tests {
                 extract: Extract::Number,
                 codec: ValueCodec::plain(drivers_frame::ValueType::F64),
             }],
+            envelope: None,
         }
     }
 
@@ -600,41 +608,5 @@ mod tests {
         config.username = Some("user".into());
         config.password = Some(Secret::new(*b"hunter2"));
         assert!(!format!("{config:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn password_files_open_to_others_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("password");
-        let write = |content: &[u8], mode: u32| {
-            std::fs::write(&path, content).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            read_password_file(&path)
-        };
-        assert_eq!(write(b"geheim\n", 0o600).unwrap().expose(), b"geheim");
-        assert_eq!(write(b"geheim\n\n", 0o640).unwrap().expose(), b"geheim\n");
-        for mode in [0o604, 0o602, 0o601, 0o644] {
-            assert!(
-                matches!(write(b"x", mode), Err(PasswordFileError::OpenToOthers(_, m)) if m == mode),
-                "{mode:o}"
-            );
-        }
-        assert!(matches!(
-            write(b"\n", 0o600),
-            Err(PasswordFileError::Empty(_))
-        ));
-        assert!(write(&[b'x'; CREDENTIAL_BYTES_MAX], 0o600).is_ok());
-        assert!(matches!(
-            write(&[b'x'; CREDENTIAL_BYTES_MAX + 1], 0o600),
-            Err(PasswordFileError::TooLong(_))
-        ));
-        assert!(matches!(
-            read_password_file(folder.path()),
-            Err(PasswordFileError::NotAFile(_))
-        ));
-        assert!(matches!(
-            read_password_file(&folder.path().join("absent")),
-            Err(PasswordFileError::Read(..))
-        ));
     }
 }

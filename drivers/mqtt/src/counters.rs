@@ -154,6 +154,33 @@ pub enum LinkChange {
     AttemptFailed(LinkError),
 }
 
+/// What the envelopes of a link's topics showed: the errors of [`crate::envelope::EnvelopeError`], and what is no error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EnvelopeCounters {
+    /// Damaged, or no envelope at all (H-21).
+    pub corrupted: u64,
+    /// Came before (H-18).
+    pub repeated: u64,
+    /// Older than the newest, or a recording (H-18, H-19).
+    pub wrong_sequence: u64,
+    /// Missing (H-17).
+    pub lost: u64,
+    /// On their way for too long.
+    pub delayed: u64,
+    /// Of another source (H-20).
+    pub inserted: u64,
+    /// Of our source's name, without its key (H-20).
+    pub masquerade: u64,
+    /// Meant for another of our topics.
+    pub wrong_address: u64,
+    /// Times the source's clock was set (H-24).
+    pub clock_jumps: u64,
+    /// Times the source began anew.
+    pub source_restarts: u64,
+    /// Times a topic's tags became bad because its budget was used up.
+    pub budgets_exceeded: u64,
+}
+
 /// Everything a link counts since it was made. All counters saturate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -196,6 +223,9 @@ pub struct Counters {
     pub unknown_topic: u64,
     /// Frames lost because the queue into the lane was full (H-25).
     pub queue_full: u64,
+
+    /// What envelopes showed.
+    pub envelope: EnvelopeCounters,
 
     /// Publishes taken into the outbox.
     pub accepted: u64,

@@ -27,6 +27,16 @@ pub const JSON_STEPS_MAX: usize = 32;
 pub const JSON_PATH_BYTES_MAX: usize = 512;
 /// Bytes of a number in text. 64-bit floats print in at most 24; what is longer is no measurement.
 pub const NUMBER_BYTES_MAX: usize = 64;
+/// How far ahead of the newest sequence a message may be. What is further is older than the newest: the sequence wraps
+/// at 2^32. A quarter, so that a recording is refused by its time before its sequence can be new again.
+pub const SEQUENCE_AHEAD_MAX: u32 = 1 << 30;
+/// How fast a source's clock may run against ours, in ppm. Crystals stay below 100, clocks that are being set below 500
+/// (`adjtime`). What grows faster is a delay.
+pub const CLOCK_DRIFT_PPM: u64 = 1_000;
+/// Longest silence over which clocks may drift apart unseen, in ns: 60 ms of drift. Else silence would excuse delay.
+pub const CLOCK_DRIFT_SPAN_NS: u64 = 60_000_000_000;
+/// Bytes that are hashed to find out which of our topics a message was meant for: as much as the largest packet costs.
+pub const ADDRESS_BYTES_MAX: usize = MQTT_PACKET_BYTES_MAX;
 /// Keep-alive in seconds, at least. The wire carries whole seconds and 0 means "never": a dead link would look alive.
 pub const KEEP_ALIVE_S_MIN: u64 = 1;
 /// Keep-alive in seconds, at most: 16 bits on the wire (3.1.2.10).

@@ -7,9 +7,12 @@
 mod common;
 
 use common::{Broker, PATIENCE, number, subscriber_config};
-use drivers_frame::{FrameSink, QueueFull, Sample, TagId, ValueCodec, ValueType};
+use drivers_frame::{DurNs, FrameSink, QueueFull, Sample, TagId, ValueCodec, ValueType};
+use drivers_mqtt::envelope::Sealer;
 use drivers_mqtt::transport::monotonic_now;
-use drivers_mqtt::{Driver, Extract, Field, JsonPath};
+use drivers_mqtt::{
+    CheckConfig, Driver, EnvelopeConfig, ErrorBudget, Extract, Field, JsonPath, Secret,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Instant;
@@ -75,6 +78,31 @@ fn a_connection_and_its_messages_allocate_nothing() {
         codec: ValueCodec::plain(ValueType::F64),
     }];
     config.subscriptions.push(json);
+    // Enveloped: every second message is good, the others are one more error each.
+    let mut sealers = Vec::new();
+    for (topic, tag, check) in [
+        ("checked", 4, CheckConfig::Crc32c),
+        (
+            "keyed",
+            5,
+            CheckConfig::HmacSha256 {
+                key: Secret::new([7; 16]),
+            },
+        ),
+    ] {
+        sealers.push(Sealer::new(topic, "sensor", &check).unwrap());
+        let mut enveloped = number(topic, tag);
+        enveloped.envelope = Some(EnvelopeConfig {
+            source: "sensor".into(),
+            check,
+            max_delay: Some(DurNs::from_ms(1_000)),
+            budget: ErrorBudget {
+                errors: 5,
+                within: DurNs::from_ms(1),
+            },
+        });
+        config.subscriptions.push(enveloped);
+    }
     let mut driver = Driver::new(&config).unwrap();
     let peer = std::thread::spawn(move || {
         let mut peer = broker.accept_subscriber();
@@ -94,6 +122,16 @@ fn a_connection_and_its_messages_allocate_nothing() {
                 false,
                 false,
             );
+            for (sealer, topic) in sealers.iter_mut().zip(["checked", "keyed"]) {
+                let message = sealer.seal(1 + u64::from(n), b"1.5");
+                peer.publish(topic, &message, None, false, false);
+                let wrong: &[u8] = match n % 3 {
+                    0 => b"1.5",
+                    1 => &message,
+                    _ => message.get(1..).unwrap(),
+                };
+                peer.publish(topic, wrong, None, false, false);
+            }
             if n % 100 == 0 {
                 peer.publish("text", &vec![b'1'; 100_000], None, false, false);
             }
@@ -103,14 +141,14 @@ fn a_connection_and_its_messages_allocate_nothing() {
     let mut sink = Last(None);
     let deadline = Instant::now() + PATIENCE;
     let before = ALLOCATIONS.get();
-    while driver.counters().messages < 6_020 {
+    while driver.counters().messages < 14_020 {
         assert!(Instant::now() < deadline, "{:?}", driver.counters());
         driver.step(&monotonic_now, &mut sink);
     }
     assert_eq!(
         ALLOCATIONS.get(),
         before,
-        "allocations for a connection and 6,020 messages"
+        "allocations for a connection and 14,020 messages"
     );
     assert_eq!(
         driver.counters().malformed,
@@ -119,6 +157,9 @@ fn a_connection_and_its_messages_allocate_nothing() {
         driver.counters()
     );
     assert_eq!(driver.counters().oversize, 20);
+    let envelope = driver.counters().envelope;
+    // CRC and HMAC: 1,333 times what is no envelope, 667 times a message that came before.
+    assert_eq!((envelope.corrupted, envelope.repeated), (2_666, 1_334));
     assert!(sink.0.is_some());
     drop(peer.join().unwrap());
     // The counter counts.

@@ -59,6 +59,8 @@ impl Subscriber {
                             codec: field.codec,
                         })
                         .collect(),
+                    // Drawn plans have none; hostile envelopes are in hil-tests/tests/hostile_exchanges.rs.
+                    envelope: None,
                 })
                 .collect(),
         };

@@ -8,6 +8,7 @@
     reason = "the lint's exception for tests does not reach the helpers of a test program"
 )]
 
+mod envelope;
 mod libmodbus;
 mod mosquitto;
 mod pymodbus;

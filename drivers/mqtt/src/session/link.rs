@@ -3,9 +3,10 @@
 use super::backoff::Backoff;
 use super::output::Output;
 use crate::codec::{self, Connack, Connect, EncodeError, Kind, ProtocolError, QoS, WillRef};
-use crate::config::{BrokerConfig, ConfigError, Secret, Will};
+use crate::config::{BrokerConfig, ConfigError, Will};
 use crate::counters::{Counters, LinkChange, LinkError, count};
 use crate::limits::OUTPUT_BYTES;
+use crate::secret::Secret;
 use drivers_frame::{DurNs, MonoNs};
 
 /// Where a link stands. Any error leads to `Disconnected`, whatever the state.

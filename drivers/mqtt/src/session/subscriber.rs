@@ -5,7 +5,8 @@ use super::{Handled, Session};
 use crate::codec::{self, Grant, Oversize, Packet, PacketId, ProtocolError, Publish, QoS, Raw};
 use crate::config::{ConfigError, SubscriberConfig};
 use crate::counters::{LinkError, count};
-use crate::limits::SUBSCRIBE_TOPICS_MAX;
+use crate::envelope::{Envelope, EnvelopeError, Letter, Verdict};
+use crate::limits::{ADDRESS_BYTES_MAX, SUBSCRIBE_TOPICS_MAX};
 use crate::payload::FieldPlan;
 use drivers_frame::{Cause, DeviceId, MonoNs, Sample, planted};
 
@@ -16,6 +17,7 @@ struct Topic {
     /// Place in the configuration: what an error names.
     index: u16,
     plan: FieldPlan,
+    envelope: Option<Envelope>,
 }
 
 /// The subscriber's state machine.
@@ -25,6 +27,8 @@ struct Topic {
 /// * Retained messages are dropped and counted: they were published at a time that nobody knows (H-18). So are
 ///   redelivered ones (DUP): with a clean session a broker has no reason to redeliver, and the age is unknown as well.
 ///   Both are acknowledged, else they would come again.
+/// * A message of a topic with an envelope is taken only when the envelope is in order ([`crate::envelope`]). What was
+///   learned of a source outlives the link: a broker that reconnects cannot bring back what is old.
 /// * A message too large for the buffer makes its topic's tags bad (H-21).
 #[derive(Debug)]
 pub struct SubscriberSession {
@@ -49,13 +53,17 @@ impl SubscriberSession {
             .subscriptions
             .iter()
             .zip(0_u16..)
-            .map(|(subscription, index)| Topic {
-                name: subscription.topic.as_str().into(),
-                qos: QoS::from_level(subscription.qos).unwrap_or(QoS::AtLeastOnce),
-                index,
-                plan: FieldPlan::new(&subscription.fields),
+            .map(|(subscription, index)| {
+                let envelope = subscription.envelope.as_ref().map(Envelope::new);
+                Ok(Topic {
+                    name: subscription.topic.as_str().into(),
+                    qos: QoS::from_level(subscription.qos).unwrap_or(QoS::AtLeastOnce),
+                    index,
+                    plan: FieldPlan::new(&subscription.fields),
+                    envelope: envelope.transpose()?,
+                })
             })
-            .collect();
+            .collect::<Result<_, ConfigError>>()?;
         topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let largest = topics.iter().map(|topic| topic.plan.len()).max();
         Ok(Self {
@@ -169,12 +177,27 @@ impl SubscriberSession {
         if !self.accept((publish.retain, publish.dup), publish.packet_id, at)? {
             return Ok(Handled::Nothing);
         }
-        let Some(topic) = find(&mut self.topics, publish.topic) else {
-            count(&mut self.link.counters.unknown_topic);
+        let counters = &mut self.link.counters;
+        let Some(index) = find(&self.topics, publish.topic) else {
+            count(&mut counters.unknown_topic);
             return Ok(Handled::Nothing);
         };
-        if topic.plan.extract(publish.payload, at, &mut self.samples) > 0 {
-            count(&mut self.link.counters.malformed);
+        let judged = judge(&self.topics, index, publish.payload);
+        let Some(topic) = self.topics.get_mut(index) else {
+            return Ok(Handled::Nothing);
+        };
+        let verdict = match (&mut topic.envelope, judged) {
+            (Some(envelope), Some(judged)) => envelope.admit(judged, at, &mut counters.envelope),
+            _ => Verdict::Take(publish.payload),
+        };
+        match verdict {
+            Verdict::Take(payload) => {
+                if topic.plan.extract(payload, at, &mut self.samples) > 0 {
+                    count(&mut counters.malformed);
+                }
+            }
+            Verdict::Drop => return Ok(Handled::Nothing),
+            Verdict::Bad(cause) => topic.plan.all_bad(cause, at, &mut self.samples),
         }
         Ok(Handled::Frame)
     }
@@ -185,7 +208,8 @@ impl SubscriberSession {
         if !self.accept((oversize.retain, oversize.dup), oversize.packet_id, at)? {
             return Ok(Handled::Nothing);
         }
-        let Some(topic) = find(&mut self.topics, oversize.topic) else {
+        let found = find(&self.topics, oversize.topic);
+        let Some(topic) = found.and_then(|index| self.topics.get(index)) else {
             count(&mut self.link.counters.unknown_topic);
             return Ok(Handled::Nothing);
         };
@@ -203,9 +227,30 @@ fn packet_id(from: usize) -> PacketId {
         .unwrap_or(PacketId::MAX)
 }
 
-fn find<'t>(topics: &'t mut [Topic], name: &str) -> Option<&'t mut Topic> {
-    let found = topics.binary_search_by(|topic| (*topic.name).cmp(name));
-    found.ok().and_then(|at| topics.get_mut(at))
+fn find(topics: &[Topic], name: &str) -> Option<usize> {
+    topics
+        .binary_search_by(|topic| (*topic.name).cmp(name))
+        .ok()
+}
+
+/// What a message of the topic at `index` claims to be; `None` when the topic has no envelope.
+fn judge<'m>(
+    topics: &[Topic],
+    index: usize,
+    message: &'m [u8],
+) -> Option<Result<Letter<'m>, EnvelopeError>> {
+    let topic = topics.get(index)?;
+    let envelope = topic.envelope.as_ref()?;
+    Some(envelope.judge(&topic.name, message, |letter| {
+        let tries = ADDRESS_BYTES_MAX.checked_div(message.len()).unwrap_or(0);
+        topics
+            .iter()
+            .filter(|other| other.index != topic.index)
+            .filter_map(|other| Some((other, other.envelope.as_ref()?)))
+            .filter(|(_, envelope)| envelope.source() == letter.header.source)
+            .take(tries)
+            .any(|(other, envelope)| envelope.fits(&other.name, letter))
+    }))
 }
 
 impl Session for SubscriberSession {

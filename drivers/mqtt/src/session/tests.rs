@@ -46,6 +46,7 @@ fn subscriber(topics: &[&str]) -> SubscriberSession {
             extract: Extract::Number,
             codec: ValueCodec::plain(ValueType::F64),
         }],
+        envelope: None,
     };
     SubscriberSession::new(&SubscriberConfig {
         device: DeviceId(3),

@@ -1,8 +1,9 @@
 //! TLS configuration from files, and TLS errors as numbers.
 
-use crate::config::{PasswordFileError, TlsConfig, open_secret};
+use crate::config::TlsConfig;
 use crate::counters::TlsErrorKind;
 use crate::limits::PEM_BYTES_MAX;
+use crate::secret::{PasswordFileError, open_secret};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore};

@@ -272,6 +272,7 @@ pub fn number(topic: &str, tag: u16) -> Subscription {
             extract: Extract::Number,
             codec: ValueCodec::plain(ValueType::F64),
         }],
+        envelope: None,
     }
 }
 
