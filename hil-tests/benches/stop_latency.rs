@@ -27,8 +27,9 @@ fn not_asked() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The packs that Tripline is measured with. The gated ones spin, as a lane on an isolated core does by itself; the
-/// parked one shows what sleeping in the kernel costs.
+/// The packs that Tripline is measured with. The gated ones vote 2oo3, evaluate twice, read their stop back and watch a
+/// feedback; and they spin, as a lane on an isolated core does by itself. The plain one shows what the vote and the
+/// proofs cost, the parked one what sleeping in the kernel costs.
 fn tripline(options: &Options) -> Vec<Entry> {
     let gated = [1_usize, 100, 1_000].map(|rules| {
         let role = Role::Tripline {
@@ -41,12 +42,19 @@ fn tripline(options: &Options) -> Vec<Entry> {
             Pack::Modbus {
                 rules,
                 wait: "spin",
+                protected: true,
             },
         )
     });
     let park = Pack::Modbus {
         rules: 1,
         wait: "park",
+        protected: true,
+    };
+    let plain = Pack::Modbus {
+        rules: 1,
+        wait: "spin",
+        protected: false,
     };
     let others = [
         (
@@ -54,6 +62,12 @@ fn tripline(options: &Options) -> Vec<Entry> {
             Role::Variant,
             "tripline-1-park".to_owned(),
             park,
+        ),
+        (
+            Road::Modbus,
+            Role::Variant,
+            "tripline-1-plain".to_owned(),
+            plain,
         ),
         (
             Road::Mqtt,
@@ -86,8 +100,15 @@ fn tripline(options: &Options) -> Vec<Entry> {
 
 #[derive(Clone, Copy)]
 enum Pack {
-    Modbus { rules: usize, wait: &'static str },
-    Mqtt { wait: &'static str },
+    Modbus {
+        rules: usize,
+        wait: &'static str,
+        /// A 2oo3 vote, read-back and feedback; else one condition and the echo.
+        protected: bool,
+    },
+    Mqtt {
+        wait: &'static str,
+    },
 }
 
 /// A real guard, pinned to the core of the system under test.
@@ -101,9 +122,14 @@ struct Tripline {
 impl Tripline {
     fn yaml(&self, site: Site) -> Result<String, SystemError> {
         match self.pack {
-            Pack::Modbus { rules, wait } => Ok(packs::Loop {
+            Pack::Modbus {
                 rules,
                 wait,
+                protected,
+            } => Ok(packs::Loop {
+                rules,
+                wait,
+                protected,
                 cpu: Some(site.cpu),
                 ..packs::Loop::new(site.device)
             }

@@ -36,6 +36,8 @@ pub struct Loop {
     pub acquire: &'static str,
     /// Core, if the test wants one.
     pub cpu: Option<usize>,
+    /// Rule 0 is a 2oo3 vote over three channels of the register, and the output is read back and has a feedback.
+    pub protected: bool,
 }
 
 impl Loop {
@@ -48,6 +50,7 @@ impl Loop {
             poll: "continuous",
             acquire: "inline",
             cpu: None,
+            protected: false,
         }
     }
 
@@ -79,9 +82,27 @@ impl Loop {
             )
             .expect("a string grows");
         }
-        yaml.push_str(
-            "outputs:\n  run: { device: io, coil: 0, run: true, safe: false, refresh: 1s, confirm_within: 1s }\nrules:\n",
-        );
+        let proofs = if self.protected {
+            for channel in ["value_b", "value_c"] {
+                writeln!(
+                    yaml,
+                    "  {channel}: {{ device: io, register: {{ table: holding, address: 0 }}, type: u16, unit: mm/s, range: [0, 65535], stale_after: 2s }}"
+                )
+                .expect("a string grows");
+            }
+            yaml.push_str(
+                "  runs: { device: io, coil: 0, stale_after: 2s }\n\
+                 votings:\n  values: { channels: [value, value_b, value_c], vote: 2oo3, skew: 1s }\n",
+            );
+            ", read_back: { every: 1s, within: 1s }, feedback: { tag: runs, safe: false, within: 2s }"
+        } else {
+            ""
+        };
+        writeln!(
+            yaml,
+            "outputs:\n  run: {{ device: io, coil: 0, run: true, safe: false, refresh: 1s, confirm_within: 1s{proofs} }}\nrules:"
+        )
+        .expect("a string grows");
         for rule in 0..self.rules {
             // Rule 0 watches the tag that changes; the others share the rest.
             let name = tag(if rule == 0 {
@@ -94,9 +115,14 @@ impl Loop {
             } else {
                 60_000 + rule % 5_000
             };
+            let (name, voting) = if rule == 0 && self.protected {
+                ("channel".to_owned(), "voting: values, ")
+            } else {
+                (name, "")
+            };
             writeln!(
                 yaml,
-                "  - {{ id: rule_{rule}, when: {name} > {limit} mm/s, level: danger, stops: [run], deadline: 10s, message: over the limit }}"
+                "  - {{ id: rule_{rule}, {voting}when: {name} > {limit} mm/s, level: danger, stops: [run], deadline: 10s, message: over the limit }}"
             )
             .expect("a string grows");
         }
