@@ -190,3 +190,30 @@ fn stated_defaults_are_the_real_ones() {
     };
     assert_eq!(load(&spelt), load(&short));
 }
+
+/// Every other example is a part of a pack: each of its lines stands in a pack that loads.
+#[test]
+fn the_partial_examples_of_the_reference_are_parts_of_a_pack_that_loads() {
+    let whole = include_str!("good/reference-parts.yaml");
+    let loaded = rules_pack::load("reference-parts.yaml", whole)
+        .unwrap_or_else(|findings| panic!("{}", rules_pack::render(&findings, whole, false)));
+    assert_eq!(loaded.warnings, []);
+    let known: BTreeSet<&str> = whole.lines().map(str::trim).collect();
+    let parts: Vec<&str> = REFERENCE
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|part| {
+            !["tripline: 1", "cases:", "#"]
+                .iter()
+                .any(|start| part.starts_with(start))
+        })
+        .collect();
+    assert!(parts.len() >= 8, "{parts:?}");
+    for line in parts.iter().flat_map(|part| part.lines()).map(str::trim) {
+        assert!(
+            line.is_empty() || known.contains(line),
+            "not in good/reference-parts.yaml: {line}"
+        );
+    }
+}
