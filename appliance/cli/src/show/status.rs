@@ -62,7 +62,7 @@ fn head(status: &Status, settings: &Settings, out: &mut Out) -> Result<(), CliEr
         } else {
             reason.state.as_str()
         };
-        out.line(format_args!("  {head:<9}{}", reason.text))?;
+        out.line(format_args!("  {head:<10}{}", reason.text))?;
     }
     if !status.state.permits() {
         let reset = settings.command("reset");
