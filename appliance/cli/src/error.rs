@@ -103,6 +103,9 @@ pub(crate) enum CliError {
     /// The simulated plant.
     #[error(transparent)]
     Plant(#[from] PlantError),
+    /// The proof test.
+    #[error(transparent)]
+    Proof(#[from] crate::prooftest::ProofError),
     /// The demonstration's reader of alerts.
     #[error("the demonstration's alert reader: {0}")]
     Reader(io::Error),

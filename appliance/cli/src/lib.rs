@@ -8,6 +8,7 @@
 //! | `show`, `latency`, `events` | `status`, `tags`, `latency`, `events` |
 //! | `act` | `reset`, `trip`, `acknowledge`, `bypass`, `shelve`, `lift` |
 //! | `demo` | `demo` |
+//! | [`prooftest`] | `prooftest` |
 //! | `table`, `paint`, `units`, `out` | how it looks |
 //!
 //! Which thread: the main thread of `tripline`, never a lane, never the guard. May it block: yes. Hazards: H-46 to H-48
@@ -17,6 +18,7 @@
 pub mod args;
 pub mod build;
 pub mod cases;
+pub mod prooftest;
 pub mod settings;
 
 mod act;
@@ -101,6 +103,7 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
         Command::Lift { hold, who } => act::lift(hold, who, settings, out),
         Command::Trip { reason } => act::trip(reason, settings, out),
         Command::Events { follow, format } => events::events(*follow, *format, settings, out),
+        Command::Prooftest(args) => prooftest::prooftest(args, settings, out),
         Command::Demo { once, seed } => demo::demo(*once, *seed, settings, out),
     }
 }

@@ -12,7 +12,7 @@ pub use watchdog::StationWatchdog;
 
 use crate::limits::WRITES_KEPT;
 use contacts::Contact;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -216,6 +216,8 @@ pub struct Image {
     answering: Answering,
     /// What is served instead of the true value: frozen cells and forced bit patterns.
     overrides: BTreeMap<(Table, u16), u16>,
+    /// Cells whose module was taken out: a read of them is refused with exception 2.
+    absent: BTreeSet<(Table, u16)>,
     writes: VecDeque<Write>,
     writes_total: u64,
     watch: Option<Watch>,
@@ -238,6 +240,7 @@ impl Image {
             rival: None,
             answering: Answering::Normally,
             overrides: BTreeMap::new(),
+            absent: BTreeSet::new(),
             writes: VecDeque::with_capacity(WRITES_KEPT),
             writes_total: 0,
             watch,
@@ -343,9 +346,20 @@ impl Image {
         }
     }
 
+    /// Takes the input module behind a cell out of the station, or puts it back: a read of it is refused with exception
+    /// 2 (H-10).
+    pub fn set_absent(&mut self, table: Table, address: u16, absent: bool) {
+        if absent {
+            self.absent.insert((table, address));
+        } else {
+            self.absent.remove(&(table, address));
+        }
+    }
+
     /// Ends every scripted fault.
     pub fn mend(&mut self) {
         self.overrides.clear();
+        self.absent.clear();
         self.answering = Answering::Normally;
     }
 
@@ -379,6 +393,9 @@ impl Image {
             let address = first
                 .checked_add(offset)
                 .ok_or(Refusal::IllegalDataAddress)?;
+            if self.absent.contains(&(table, address)) {
+                return Err(Refusal::IllegalDataAddress);
+            }
             let watchdog = self
                 .station_watchdog
                 .as_ref()

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Stations {
     _worker: Worker,
+    epoch: Instant,
     stations: Vec<(Arc<Station>, SocketAddr)>,
 }
 
@@ -42,8 +43,15 @@ impl Stations {
         })?;
         Ok(Self {
             _worker: worker,
+            epoch,
             stations,
         })
+    }
+
+    /// Time since the start: the one that writes are recorded with, of every station.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.epoch.elapsed()
     }
 
     /// Where station `index` listens, in the order of the maps.

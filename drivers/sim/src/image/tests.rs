@@ -377,6 +377,17 @@ mod stations {
     }
 
     #[test]
+    fn h10_a_module_that_was_taken_out_refuses_reads_and_only_its_own() {
+        let mut image = station(StationWatchdog::Turck);
+        image.set_absent(Table::DiscreteInput, 0, true);
+        let refused = image.read(ms(1), Table::DiscreteInput, 0, 1);
+        assert_eq!(refused, Err(Refusal::IllegalDataAddress));
+        assert!(image.read(ms(1), Table::Coil, 0, 1).is_ok());
+        image.mend();
+        assert!(image.read(ms(2), Table::DiscreteInput, 0, 1).is_ok());
+    }
+
+    #[test]
     fn h60_another_master_writes_again_and_again_and_is_in_the_record() {
         let mut image = station(StationWatchdog::Turck);
         let rival = Rival {

@@ -1,0 +1,825 @@
+//! What to apply: values of the inputs at which nothing trips, and for each danger rule the inputs that must trip it,
+//! found with the native evaluator over values around the constants of the rules and the ends of the ranges. Pure.
+
+use std::collections::BTreeSet;
+
+use drivers_frame::{TagId, ValueCodec, ValueType};
+use rules_bundle::{
+    ExtractPlan, LanePlan, Level, LinkPlan, OnBad, OutputTarget, RulePlan, Table, WindowFunction,
+};
+use rules_expr::{Op, Program, SlotValue, Tri, eval};
+
+use super::raw;
+use crate::units;
+
+/// Values tried for one tag.
+const CANDIDATES_MAX: usize = 64;
+/// Values tried for one tag where several are tried together.
+const FEW_CANDIDATES: usize = 10;
+/// Inputs beside a rule's own that may have to be elsewhere for one of them to be decisive.
+const NEIGHBOURS_MAX: usize = 8;
+/// Passes over the tags until nothing trips.
+const PASSES_MAX: usize = 6;
+
+/// What is done to one input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Do {
+    /// It shows this value.
+    Show(f64),
+    /// Its wire breaks, its module fails, or its source falls silent: whatever the device can do.
+    Fail,
+}
+
+/// What must trip a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stimulus {
+    /// What the inputs show before, while nothing trips; those that are not here are at rest.
+    pub(super) before: Vec<(TagId, f64)>,
+    /// The inputs, and what is done to each; all others stay as they were.
+    pub(super) inputs: Vec<(TagId, Do)>,
+}
+
+impl Stimulus {
+    /// In words.
+    pub(super) fn describe(&self, plan: &LanePlan) -> String {
+        let shows = |(tag, value): &(TagId, f64)| {
+            let tag = plan.tags.get(usize::from(tag.0))?;
+            let value = units::value(*value);
+            Some(
+                format!("{} = {value} {}", tag.name, tag.unit)
+                    .trim_end()
+                    .to_owned(),
+            )
+        };
+        let before: Vec<String> = self.before.iter().filter_map(shows).collect();
+        let inputs: Vec<String> = self
+            .inputs
+            .iter()
+            .filter_map(|(tag, act)| match act {
+                Do::Show(value) => shows(&(*tag, *value)),
+                Do::Fail => Some(format!("{} fails", plan.tags.get(usize::from(tag.0))?.name)),
+            })
+            .collect();
+        if before.is_empty() {
+            inputs.join(", ")
+        } else {
+            format!("{}; then {}", before.join(", "), inputs.join(", "))
+        }
+    }
+
+    /// Whether it is by a value that the rule trips, not by the loss of one.
+    pub(super) fn shows_values(&self) -> bool {
+        self.inputs
+            .iter()
+            .all(|(_, act)| matches!(act, Do::Show(_)))
+    }
+}
+
+/// Something that is not tested, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Untested {
+    pub(super) what: String,
+    pub(super) why: String,
+}
+
+/// One lane with a value for each of its inputs.
+pub(super) struct Scene<'a> {
+    plan: &'a LanePlan,
+    codecs: Vec<Option<ValueCodec>>,
+    pub(super) values: Vec<f64>,
+    bad: Vec<bool>,
+    /// Inputs that are not ours to choose: feedbacks, places that an output writes, enabling tags, the reset button.
+    fixed: BTreeSet<usize>,
+    /// Rules that read each tag.
+    readers: Vec<Vec<usize>>,
+}
+
+impl<'a> Scene<'a> {
+    /// A lane whose inputs are chosen so that nothing trips. The error names the danger rules for which that failed.
+    pub(super) fn new(plan: &'a LanePlan) -> Result<Self, Vec<String>> {
+        let codecs = codecs(plan);
+        let mut fixed = BTreeSet::new();
+        let mut values: Vec<f64> = codecs.iter().map(|codec| middle(codec.as_ref())).collect();
+        for output in &plan.outputs {
+            if let Some(feedback) = &output.feedback {
+                let tag = usize::from(feedback.tag.0);
+                fixed.insert(tag);
+                // As it is while the machine runs.
+                if let Some(value) = values.get_mut(tag) {
+                    *value = f64::from(u8::from(!feedback.safe));
+                }
+            }
+        }
+        for (tag, value) in echoes(plan) {
+            fixed.insert(tag);
+            if let Some(known) = values.get_mut(tag) {
+                *known = value;
+            }
+        }
+        let enables = plan.rules.iter().flat_map(|rule| {
+            let multiplier = rule.multiplier.map(|multiplier| multiplier.enable.tag);
+            multiplier
+                .into_iter()
+                .chain(rule.inhibit.map(|enable| enable.tag))
+        });
+        let off = enables.chain(plan.reset_button.map(|button| button.tag));
+        for tag in off.map(|tag| usize::from(tag.0)) {
+            fixed.insert(tag);
+            if let Some(value) = values.get_mut(tag) {
+                *value = 0.0;
+            }
+        }
+        let mut scene = Self {
+            plan,
+            bad: vec![false; values.len()],
+            readers: readers(plan),
+            codecs,
+            values,
+            fixed,
+        };
+        scene.calm();
+        let tripping: Vec<String> = (0..plan.rules.len())
+            .filter(|rule| scene.is_danger(*rule) && !scene.is_quiet(*rule))
+            .filter_map(|rule| Some(plan.rules.get(rule)?.id.clone()))
+            .collect();
+        if tripping.is_empty() {
+            Ok(scene)
+        } else {
+            Err(tripping)
+        }
+    }
+
+    /// The codec of a tag.
+    pub(super) fn codec(&self, tag: usize) -> Option<&ValueCodec> {
+        self.codecs.get(tag)?.as_ref()
+    }
+
+    /// Whether a tag's value is not ours to choose.
+    pub(super) fn is_fixed(&self, tag: usize) -> bool {
+        self.fixed.contains(&tag)
+    }
+
+    /// What must trip rule `rule`, and what of it cannot be tested.
+    pub(super) fn stimuli(&mut self, rule: usize) -> (Vec<Stimulus>, Vec<Untested>) {
+        let plan = self.plan;
+        let (mut stimuli, mut untested) = (Vec::new(), Vec::new());
+        let Some(known) = plan.rules.get(rule) else {
+            return (stimuli, untested);
+        };
+        if let Some(voting) = known
+            .voting
+            .and_then(|index| plan.votings.get(usize::from(index)))
+        {
+            self.voting_stimuli(rule, known, voting, &mut stimuli, &mut untested);
+            return (stimuli, untested);
+        }
+        let inputs: Vec<usize> = inputs_of(plan, &known.programs).into_iter().collect();
+        for tag in inputs.iter().copied() {
+            let name = plan
+                .tags
+                .get(tag)
+                .map_or_else(String::new, |tag| tag.name.clone());
+            if self.is_fixed(tag) {
+                untested.push(Untested {
+                    what: format!("rule {}, input {name}", known.id),
+                    why: "a feedback, a place that an output writes, an enabling input or the reset button is not moved by this test".to_owned(),
+                });
+                continue;
+            }
+            match self.decisive(rule, tag, false) {
+                Some(stimulus) => stimuli.push(stimulus),
+                None => untested.push(Untested {
+                    what: format!("rule {}, value of {name}", known.id),
+                    why: "no state of the other inputs was found in which this one decides; a condition over change (rate, delta, stddev) needs a movement that this test does not make".to_owned(),
+                }),
+            }
+            match self.decisive(rule, tag, true) {
+                Some(stimulus) => stimuli.push(stimulus),
+                None => untested.push(Untested {
+                    what: format!("rule {}, failure of {name}", known.id),
+                    why: "no state of the other inputs was found in which the condition depends on this one"
+                        .to_owned(),
+                }),
+            }
+        }
+        (stimuli, untested)
+    }
+
+    fn voting_stimuli(
+        &mut self,
+        rule: usize,
+        known: &RulePlan,
+        voting: &rules_bundle::VotingPlan,
+        stimuli: &mut Vec<Stimulus>,
+        untested: &mut Vec<Untested>,
+    ) {
+        let channels: Vec<usize> = voting
+            .channels
+            .iter()
+            .map(|tag| usize::from(tag.0))
+            .collect();
+        for first in 0..channels.len() {
+            let group: Vec<usize> = (0..usize::from(voting.need))
+                .filter_map(|step| {
+                    channels
+                        .get((first + step) % channels.len().max(1))
+                        .copied()
+                })
+                .collect();
+            match self.common_value_that_trips(rule, &group, false) {
+                Some(value) => stimuli.push(Stimulus {
+                    before: Vec::new(),
+                    inputs: group
+                        .iter()
+                        .map(|tag| (tag_id(*tag), Do::Show(value)))
+                        .collect(),
+                }),
+                None => untested.push(Untested {
+                    what: format!(
+                        "rule {}, {} channels of {}",
+                        known.id, voting.need, voting.name
+                    ),
+                    why:
+                        "no value was found that makes the condition of each of these channels true"
+                            .to_owned(),
+                }),
+            }
+            if voting.on_bad == OnBad::Trip {
+                stimuli.push(Stimulus {
+                    before: Vec::new(),
+                    inputs: group.iter().map(|tag| (tag_id(*tag), Do::Fail)).collect(),
+                });
+            }
+        }
+        if voting.on_bad == OnBad::Exclude {
+            untested.push(Untested {
+                what: format!("rule {}, failing channels of {}", known.id, voting.name),
+                why: "the pack leaves bad channels out of this vote".to_owned(),
+            });
+        }
+    }
+
+    /// A state in which nothing trips and input `tag` alone decides rule `rule`, by its value or by its failure. At most
+    /// two other inputs are moved for it.
+    fn decisive(&mut self, rule: usize, tag: usize, by_failure: bool) -> Option<Stimulus> {
+        let neighbours = self.neighbours(rule, tag);
+        let kept = self.values.clone();
+        let mut moved: Vec<Vec<usize>> = vec![vec![], vec![tag]];
+        for (at, one) in neighbours.iter().enumerate() {
+            moved.push(vec![*one]);
+            moved.push(vec![tag, *one]);
+            for two in neighbours.iter().skip(at + 1) {
+                moved.push(vec![*one, *two]);
+                moved.push(vec![tag, *one, *two]);
+            }
+        }
+        moved.sort_by_key(Vec::len);
+        let mut found = None;
+        // A state in which no other danger rule sees it is preferred: that one might be faster.
+        'search: for alone in [true, false] {
+            for tags in &moved {
+                found = self.decisive_among(rule, tag, tags, by_failure, alone);
+                self.values.clone_from(&kept);
+                if found.is_some() {
+                    break 'search;
+                }
+            }
+        }
+        let act = found?;
+        let before = act
+            .1
+            .iter()
+            .map(|(tag, value)| (tag_id(*tag), *value))
+            .collect();
+        Some(Stimulus {
+            before,
+            inputs: vec![(tag_id(tag), act.0)],
+        })
+    }
+
+    /// Tries the values of `open`, one tag after another.
+    fn decisive_among(
+        &mut self,
+        rule: usize,
+        tag: usize,
+        open: &[usize],
+        by_failure: bool,
+        alone: bool,
+    ) -> Option<(Do, Vec<(usize, f64)>)> {
+        if let Some((first, rest)) = open.split_first() {
+            let mut candidates = self.candidates(*first);
+            candidates.truncate(FEW_CANDIDATES);
+            for value in candidates {
+                self.set(*first, value);
+                if let Some((act, mut before)) =
+                    self.decisive_among(rule, tag, rest, by_failure, alone)
+                {
+                    before.insert(0, (*first, value));
+                    return Some((act, before));
+                }
+            }
+            return None;
+        }
+        if self.truth(rule, false) != Tri::False || !self.dangers_near_are_quiet(rule, tag) {
+            return None;
+        }
+        let act = if by_failure {
+            self.trips_when_bad(rule, tag, alone).then_some(Do::Fail)
+        } else {
+            self.common_value_that_trips(rule, &[tag], alone)
+                .map(Do::Show)
+        };
+        act.map(|act| (act, Vec::new()))
+    }
+
+    /// Inputs of the rule and of danger rules that share an input with it, without `tag`.
+    fn neighbours(&self, rule: usize, tag: usize) -> Vec<usize> {
+        let Some(known) = self.plan.rules.get(rule) else {
+            return Vec::new();
+        };
+        let own = inputs_of(self.plan, &known.programs);
+        let mut near: Vec<usize> = own.iter().copied().collect();
+        for other in own.iter().flat_map(|tag| self.readers.get(*tag)).flatten() {
+            let Some(other) = self.plan.rules.get(*other) else {
+                continue;
+            };
+            if other.level == Level::Danger {
+                let inputs = inputs_of(self.plan, &other.programs);
+                near.extend(inputs.into_iter().filter(|tag| !own.contains(tag)));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        near.retain(|near| *near != tag && !self.is_fixed(*near) && seen.insert(*near));
+        near.truncate(NEIGHBOURS_MAX);
+        near
+    }
+
+    fn dangers_near_are_quiet(&self, rule: usize, tag: usize) -> bool {
+        let mut tags = self.neighbours(rule, tag);
+        tags.push(tag);
+        let rules: BTreeSet<usize> = tags
+            .iter()
+            .filter_map(|tag| self.readers.get(*tag))
+            .flatten()
+            .copied()
+            .collect();
+        rules
+            .into_iter()
+            .all(|rule| !self.is_danger(rule) || self.is_quiet(rule))
+    }
+
+    /// The value nearest to the present one that trips the rule when each of these tags shows it: it proves most of the
+    /// setpoint. One that trips no other danger rule is preferred: that one might be faster.
+    fn common_value_that_trips(&mut self, rule: usize, tags: &[usize], alone: bool) -> Option<f64> {
+        let kept = self.values.clone();
+        if self.truth(rule, false) == Tri::True {
+            return None;
+        }
+        let first = *tags.first()?;
+        let now = kept.get(first).copied()?;
+        let mut best: Option<(usize, f64, f64)> = None;
+        for value in self.candidates(first) {
+            for tag in tags {
+                self.set(*tag, value);
+            }
+            if self.truth(rule, false) == Tri::True && !(alone && self.others_see_it(rule, tags)) {
+                let found = (self.loudness(tags) / 1_000, (value - now).abs(), value);
+                if best.is_none_or(|best| (found.0, found.1) < (best.0, best.1)) {
+                    best = Some(found);
+                }
+            }
+            self.values.clone_from(&kept);
+        }
+        best.map(|(_, _, value)| value)
+    }
+
+    /// Whether another danger rule that reads one of these inputs is not false either.
+    fn others_see_it(&self, rule: usize, tags: &[usize]) -> bool {
+        tags.iter()
+            .filter_map(|tag| self.readers.get(*tag))
+            .flatten()
+            .any(|other| {
+                *other != rule && self.is_danger(*other) && self.truth(*other, false) != Tri::False
+            })
+    }
+
+    fn trips_when_bad(&mut self, rule: usize, tag: usize, alone: bool) -> bool {
+        if let Some(bad) = self.bad.get_mut(tag) {
+            *bad = true;
+        }
+        let trips =
+            self.truth(rule, false) != Tri::False && !(alone && self.others_see_it(rule, &[tag]));
+        if let Some(bad) = self.bad.get_mut(tag) {
+            *bad = false;
+        }
+        trips
+    }
+
+    /// Moves inputs until no rule is true: danger rules first, then alerts.
+    fn calm(&mut self) {
+        for _ in 0..PASSES_MAX {
+            let loud: BTreeSet<usize> = (0..self.plan.rules.len())
+                .filter(|rule| !self.is_quiet(*rule))
+                .collect();
+            if loud.is_empty() {
+                return;
+            }
+            let mut moved = false;
+            for tag in 0..self.values.len() {
+                let read_by_loud = self
+                    .readers
+                    .get(tag)
+                    .is_some_and(|rules| rules.iter().any(|rule| loud.contains(rule)));
+                if self.is_fixed(tag) || !read_by_loud {
+                    continue;
+                }
+                moved |= self.calm_tag(tag);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// The best value of one tag, and with it of its redundant sisters, which must agree.
+    fn calm_tag(&mut self, tag: usize) -> bool {
+        let sisters = self.sisters(tag);
+        let before = self.loudness(&sisters);
+        let kept = self.values.clone();
+        let mut best = (before, None);
+        for candidate in self.candidates(tag) {
+            for sister in &sisters {
+                self.set(*sister, candidate);
+            }
+            let loudness = self.loudness(&sisters);
+            if loudness < best.0 {
+                best = (loudness, Some(candidate));
+            }
+        }
+        self.values = kept;
+        if let Some(value) = best.1 {
+            for sister in sisters {
+                self.set(sister, value);
+            }
+        }
+        best.1.is_some()
+    }
+
+    fn sisters(&self, tag: usize) -> Vec<usize> {
+        let mut sisters = BTreeSet::from([tag]);
+        for voting in &self.plan.votings {
+            if voting.channels.contains(&tag_id(tag)) {
+                sisters.extend(voting.channels.iter().map(|tag| usize::from(tag.0)));
+            }
+        }
+        sisters.into_iter().collect()
+    }
+
+    fn loudness(&self, tags: &[usize]) -> usize {
+        let mut rules = BTreeSet::new();
+        for tag in tags {
+            rules.extend(self.readers.get(*tag).into_iter().flatten().copied());
+        }
+        rules
+            .into_iter()
+            .filter(|rule| !self.is_quiet(*rule))
+            .map(|rule| if self.is_danger(rule) { 1_000 } else { 1 })
+            .sum()
+    }
+
+    fn is_danger(&self, rule: usize) -> bool {
+        self.plan
+            .rules
+            .get(rule)
+            .is_some_and(|rule| rule.level == Level::Danger)
+    }
+
+    /// False, and false again after it was true: beyond its dead band.
+    fn is_quiet(&self, rule: usize) -> bool {
+        self.truth(rule, false) == Tri::False && self.truth(rule, true) == Tri::False
+    }
+
+    fn truth(&self, rule: usize, hold: bool) -> Tri {
+        let Some(known) = self.plan.rules.get(rule) else {
+            return Tri::Bad;
+        };
+        let slots = self.slots();
+        let voting = known
+            .voting
+            .and_then(|index| self.plan.votings.get(usize::from(index)));
+        let Some(voting) = voting else {
+            return known
+                .programs
+                .first()
+                .map_or(Tri::Bad, |program| eval(program, &slots, hold));
+        };
+        let votes = known
+            .programs
+            .iter()
+            .filter(|program| match eval(program, &slots, hold) {
+                Tri::True => true,
+                Tri::Bad => voting.on_bad == OnBad::Trip,
+                Tri::False => false,
+            })
+            .count();
+        if votes >= usize::from(voting.need) {
+            Tri::True
+        } else {
+            Tri::False
+        }
+    }
+
+    /// What the lane would hand to its rules after everything stood still for long.
+    fn slots(&self) -> Vec<SlotValue> {
+        let of = |tag: TagId| {
+            let index = usize::from(tag.0);
+            let bad = self.bad.get(index).copied().unwrap_or(true);
+            (self.values.get(index).copied().unwrap_or(0.0), !bad)
+        };
+        let tags = (0..self.plan.tags.len()).map(|tag| of(tag_id(tag)));
+        let windows = self.plan.windows.iter().map(|window| {
+            let (value, usable) = of(window.tag);
+            let value = match window.function {
+                WindowFunction::Avg | WindowFunction::Min | WindowFunction::Max => value,
+                WindowFunction::Rms => value.abs(),
+                WindowFunction::Rate | WindowFunction::Delta | WindowFunction::Stddev => 0.0,
+            };
+            (value, usable)
+        });
+        // Ages in nanoseconds: a living input is young, a failed one old. Qualities: good is 0, stale 3.
+        let ages = self.plan.ages.iter().map(|tag| {
+            let (_, usable) = of(*tag);
+            (if usable { 0.0 } else { 1e18 }, true)
+        });
+        let qualities = self.plan.qualities.iter().map(|tag| {
+            let (_, usable) = of(*tag);
+            (if usable { 0.0 } else { 3.0 }, true)
+        });
+        tags.chain(windows)
+            .chain(ages)
+            .chain(qualities)
+            .map(|(value, usable)| SlotValue { value, usable })
+            .collect()
+    }
+
+    fn set(&mut self, tag: usize, value: f64) {
+        if let Some(known) = self.values.get_mut(tag) {
+            *known = value;
+        }
+    }
+
+    /// Values of a tag that might make a difference, each as the device can serve it.
+    fn candidates(&self, tag: usize) -> Vec<f64> {
+        let Some(codec) = self.codec(tag) else {
+            return Vec::new();
+        };
+        if codec.kind == ValueType::Bool {
+            return vec![0.0, 1.0];
+        }
+        let mut wanted = vec![middle(Some(codec))];
+        let constants = self
+            .readers
+            .get(tag)
+            .into_iter()
+            .flatten()
+            .filter_map(|rule| self.plan.rules.get(*rule))
+            .flat_map(|rule| &rule.programs)
+            .flat_map(Program::ops)
+            .filter_map(|op| match op {
+                Op::Const(value) | Op::HoldOffset(value) => Some(*value),
+                _ => None,
+            });
+        for constant in constants {
+            // Beyond the constant by more than a dead band is likely to be, and just beyond it.
+            for share in [0.05, 0.2] {
+                let beyond = (constant.abs() * share).max(codec.scaling.scale.abs() * 2.0);
+                wanted.extend([constant + beyond, constant - beyond]);
+            }
+            wanted.push(constant);
+        }
+        let (low, high) = bounds(codec);
+        wanted.extend([low, high, 0.0]);
+        let mut candidates: Vec<f64> = Vec::new();
+        for value in wanted {
+            if let Some(value) = raw::rounded(codec, value.clamp(low, high))
+                && !candidates.iter().any(|known| (known - value).abs() < 1e-12)
+            {
+                candidates.push(value);
+            }
+        }
+        candidates.truncate(CANDIDATES_MAX);
+        candidates
+    }
+}
+
+fn tag_id(tag: usize) -> TagId {
+    TagId(u16::try_from(tag).unwrap_or(u16::MAX))
+}
+
+/// Lowest and highest value of a tag: its range, or what its type holds.
+fn bounds(codec: &ValueCodec) -> (f64, f64) {
+    let (least, most): (f64, f64) = match codec.kind {
+        ValueType::Bool => (0.0, 1.0),
+        ValueType::U16 => (0.0, 65_535.0),
+        ValueType::I16 => (-32_768.0, 32_767.0),
+        ValueType::U32 | ValueType::U64 => (0.0, 4_294_967_295.0),
+        ValueType::I32 | ValueType::I64 => (-2_147_483_648.0, 2_147_483_647.0),
+        ValueType::F32 | ValueType::F64 => (-1e9, 1e9),
+    };
+    let ends = [least, most].map(|raw| raw * codec.scaling.scale + codec.scaling.offset);
+    let (low, high) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+    let low = low.max(codec.range.min);
+    (low, high.min(codec.range.max).max(low))
+}
+
+fn middle(codec: Option<&ValueCodec>) -> f64 {
+    let Some(codec) = codec else { return 0.0 };
+    if codec.kind == ValueType::Bool {
+        return 0.0;
+    }
+    let (low, high) = bounds(codec);
+    let middle = low + (high - low) / 2.0;
+    raw::rounded(codec, middle).unwrap_or(middle)
+}
+
+/// Tags that read the place of an output, and what they show while it runs.
+fn echoes(plan: &LanePlan) -> Vec<(usize, f64)> {
+    let mut echoes = Vec::new();
+    for device in &plan.devices {
+        let LinkPlan::Modbus(modbus) = &device.link else {
+            continue;
+        };
+        for output in &plan.outputs {
+            if (&output.host, output.port, output.unit) != (&modbus.host, modbus.port, modbus.unit)
+            {
+                continue;
+            }
+            let (table, address, run) = match output.target {
+                OutputTarget::Coil { address, run } => (Table::Coil, address, u16::from(run)),
+                OutputTarget::Toggle { address, safe } => (Table::Coil, address, u16::from(!safe)),
+                OutputTarget::Register { address, run, .. } => (Table::Holding, address, run),
+                OutputTarget::Counter { address, .. } => (Table::Holding, address, 1),
+            };
+            for point in &modbus.points {
+                if (point.table, point.address) == (table, address) {
+                    let shown = match table {
+                        Table::Coil => f64::from(run),
+                        _ => point.codec.decode_registers(&[run]).value,
+                    };
+                    echoes.push((usize::from(point.tag.0), shown));
+                }
+            }
+        }
+    }
+    echoes
+}
+
+/// The codec of each tag.
+fn codecs(plan: &LanePlan) -> Vec<Option<ValueCodec>> {
+    let mut codecs = vec![None; plan.tags.len()];
+    for device in &plan.devices {
+        match &device.link {
+            LinkPlan::Modbus(modbus) => {
+                for point in &modbus.points {
+                    if let Some(codec) = codecs.get_mut(usize::from(point.tag.0)) {
+                        *codec = Some(point.codec);
+                    }
+                }
+            }
+            LinkPlan::Mqtt(mqtt) => {
+                for field in mqtt.subscriptions.iter().flat_map(|topic| &topic.fields) {
+                    if let Some(codec) = codecs.get_mut(usize::from(field.tag.0)) {
+                        // A number in text is not bound by a storage type.
+                        let text = !matches!(field.extract, ExtractPlan::Binary { .. });
+                        let kind = match field.codec.kind {
+                            ValueType::Bool => ValueType::Bool,
+                            _ if text => ValueType::F64,
+                            kind => kind,
+                        };
+                        *codec = Some(ValueCodec {
+                            kind,
+                            ..field.codec
+                        });
+                    }
+                }
+            }
+        }
+    }
+    codecs
+}
+
+/// The tags that these programs read, by themselves, through windows, ages or qualities.
+fn inputs_of(plan: &LanePlan, programs: &[Program]) -> BTreeSet<usize> {
+    let mut inputs = BTreeSet::new();
+    for op in programs.iter().flat_map(Program::ops) {
+        if let Op::Slot(slot) | Op::SlotBool(slot) = op
+            && let Some(tag) = tag_of_slot(plan, *slot as usize)
+        {
+            inputs.insert(tag);
+        }
+    }
+    inputs
+}
+
+fn tag_of_slot(plan: &LanePlan, slot: usize) -> Option<usize> {
+    let tags = plan.tags.len();
+    if slot < tags {
+        return Some(slot);
+    }
+    let windows = plan.windows.iter().map(|window| window.tag);
+    let more = windows
+        .chain(plan.ages.iter().copied())
+        .chain(plan.qualities.iter().copied());
+    more.map(|tag| usize::from(tag.0)).nth(slot - tags)
+}
+
+fn readers(plan: &LanePlan) -> Vec<Vec<usize>> {
+    let mut readers = vec![Vec::new(); plan.tags.len()];
+    for (index, rule) in plan.rules.iter().enumerate() {
+        for tag in inputs_of(plan, &rule.programs) {
+            if let Some(readers) = readers.get_mut(tag) {
+                readers.push(index);
+            }
+        }
+    }
+    readers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(yaml: &str) -> LanePlan {
+        rules_pack::load("test.yaml", yaml)
+            .unwrap()
+            .plan
+            .lanes
+            .remove(0)
+    }
+
+    const HEAD: &str = "tripline: 1\npack: { name: t, version: \"1\" }\ndevices:\n  io:\n    modbus: { host: 127.0.0.1, poll: 10ms, addressing: zero_based }\n";
+
+    #[test]
+    fn an_over_limit_rule_is_tripped_by_its_value_and_by_its_failure() {
+        let plan = plan(include_str!("../../../../rules/packs/pump-minimal.yaml"));
+        let mut scene = Scene::new(&plan).unwrap();
+        let (stimuli, untested) = scene.stimuli(0);
+        assert_eq!(untested, []);
+        assert_eq!(stimuli.len(), 2);
+        let Do::Show(value) = stimuli[0].inputs[0].1 else {
+            panic!("a value");
+        };
+        assert!(value > 8.0 && value <= 16.0);
+        assert_eq!(stimuli[1].inputs[0].1, Do::Fail);
+        assert!(stimuli[1].describe(&plan).contains("pump.pressure fails"));
+    }
+
+    #[test]
+    fn inputs_that_trip_only_together_are_found_together_and_a_movement_is_not_invented() {
+        let plan = plan(&format!(
+            "{HEAD}tags:\n  \
+             a: {{ device: io, register: {{ table: holding, address: 0 }}, type: u16, unit: bar, range: [0, 100], stale_after: 1s }}\n  \
+             b: {{ device: io, coil: 3, stale_after: 1s }}\n\
+             outputs:\n  run: {{ device: io, coil: 0, refresh: 100ms, confirm_within: 100ms }}\n\
+             rules:\n  \
+             - {{ id: both, when: a > 50 bar && b, level: danger, stops: [run], deadline: 10s, message: m }}\n  \
+             - {{ id: moves, when: \"rate(a, 1s) > 5 bar/s\", level: danger, stops: [run], deadline: 10s, message: m }}\n"
+        ));
+        let mut scene = Scene::new(&plan).unwrap();
+        let (stimuli, _) = scene.stimuli(0);
+        let decided: Vec<u16> = stimuli
+            .iter()
+            .filter(|stimulus| stimulus.shows_values())
+            .map(|stimulus| stimulus.inputs[0].0.0)
+            .collect();
+        assert_eq!(
+            decided,
+            [0, 1],
+            "each of them, in a state in which it decides"
+        );
+        let (stimuli, untested) = scene.stimuli(1);
+        assert!(stimuli.iter().all(|stimulus| !stimulus.shows_values()));
+        assert!(untested[0].why.contains("movement"));
+    }
+
+    #[test]
+    fn every_shipped_pack_has_a_state_in_which_nothing_trips_and_a_stimulus_for_every_danger_rule()
+    {
+        for text in [
+            include_str!("../../../../rules/packs/pump-minimal.yaml"),
+            include_str!("../../../../rules/packs/press-line.yaml"),
+            include_str!("../../../../rules/packs/fan-two-lanes.yaml"),
+        ] {
+            let plan = rules_pack::load("pack.yaml", text).unwrap().plan;
+            for lane in &plan.lanes {
+                let mut scene = Scene::new(lane).unwrap();
+                for (index, rule) in lane.rules.iter().enumerate() {
+                    if rule.level == Level::Danger {
+                        let (stimuli, untested) = scene.stimuli(index);
+                        assert!(!stimuli.is_empty(), "{}: {untested:?}", rule.id);
+                    }
+                }
+            }
+        }
+    }
+}

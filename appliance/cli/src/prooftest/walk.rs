@@ -1,0 +1,527 @@
+//! Walks every path of a pack against simulated devices: the real guard in its own process, on its own socket, in a
+//! temporary folder.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use appliance_control::Client;
+use drivers_frame::DurNs;
+use rules_bundle::{LanePlan, Level, Plan, RulePlan, StopCategory};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report};
+use super::rig::{Faults, World};
+use super::scene::{Do, Scene, Stimulus, Untested};
+use super::watch::{self, Watch};
+use super::{ProofError, Say};
+use crate::build::{self, Checked};
+
+/// How long a guard may take until it answers, or ends.
+const GUARD_WITHIN: Duration = Duration::from_secs(30);
+/// Beyond what the pack lets everything take, how long a path or a reset is waited for: it is then late, not lost.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a reset that was granted; then it is tried again.
+const RUNS_WITHIN: Duration = Duration::from_secs(2);
+/// How often is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// A danger rule without a deadline of its own.
+const DEADLINE_DEFAULT: DurNs = DurNs::from_ms(10_000);
+
+/// Proves every path of a checked pack on simulated devices. `program` is the guard.
+///
+/// # Errors
+/// [`ProofError`]: the test could not be made. What it found is in the report.
+pub fn simulate(
+    checked: Checked,
+    faults: &Faults,
+    program: &Path,
+    only: Option<&str>,
+    say: Say<'_>,
+) -> Result<Report, ProofError> {
+    let original = build::compile(Checked {
+        text: checked.text.clone(),
+        plan: checked.plan.clone(),
+        warnings: Vec::new(),
+    })?;
+    let mut report = Report::begin(
+        Mode::Simulated,
+        &checked.plan,
+        original.bundle.hash.to_string(),
+    );
+    let mut untested = Vec::new();
+    let mut plan = checked.plan.clone();
+    let world = World::build(&mut plan, faults, &mut untested).map_err(ProofError::World)?;
+    let built = build::compile(Checked {
+        text: checked.text,
+        plan: plan.clone(),
+        warnings: Vec::new(),
+    })?;
+    let mut scenes = Vec::with_capacity(plan.lanes.len());
+    for (index, lane) in plan.lanes.iter().enumerate() {
+        let scene = Scene::new(lane).map_err(|rules| ProofError::NeverQuiet {
+            lane: lane.name.clone(),
+            rules,
+        })?;
+        calm(&world, index, lane, &scene);
+        scenes.push(scene);
+    }
+    let guard = GuardProcess::start(program, &built.bytes)?;
+    let mut walk = Walk {
+        world: &world,
+        socket: guard.socket.clone(),
+        slack: slack(&plan),
+        say,
+    };
+    walk.all(&plan, &mut scenes, only, &mut report, &mut untested)?;
+    report
+        .not_tested
+        .extend(untested.into_iter().map(NotTested::from));
+    drop(guard);
+    Ok(report.end())
+}
+
+impl From<Untested> for NotTested {
+    fn from(open: Untested) -> Self {
+        Self {
+            what: open.what,
+            why: open.why,
+        }
+    }
+}
+
+/// Shows on every input the value at which nothing trips.
+fn calm(world: &World, index: usize, lane: &LanePlan, scene: &Scene<'_>) {
+    for (tag, value) in (0_u16..).zip(&scene.values) {
+        if !scene.is_fixed(usize::from(tag)) || !is_feedback(lane, tag) {
+            world.apply(index, drivers_frame::TagId(tag), Do::Show(*value));
+        }
+    }
+}
+
+/// Contactors move their own feedback.
+fn is_feedback(lane: &LanePlan, tag: u16) -> bool {
+    let mut feedbacks = lane.outputs.iter().filter_map(|output| output.feedback);
+    feedbacks.any(|feedback| feedback.tag.0 == tag)
+}
+
+/// The longest that inputs and rules may take to be as they were: windows, freshness, reintegration, delays.
+fn slack(plan: &Plan) -> Duration {
+    let mut longest = DurNs::ZERO;
+    for lane in &plan.lanes {
+        let windows = lane.windows.iter().map(|window| window.span);
+        let stale = lane.tags.iter().map(|tag| tag.stale_after);
+        let back = lane.tags.iter().map(|tag| match tag.reintegration {
+            rules_bundle::Reintegration::After(quiet) => quiet,
+            rules_bundle::Reintegration::Acknowledge => DurNs::ZERO,
+        });
+        let delays = lane
+            .rules
+            .iter()
+            .map(|rule| rule.off_delay.plus(rule.on_delay));
+        let stops = lane.outputs.iter().map(|output| match output.stop {
+            StopCategory::Zero => DurNs::ZERO,
+            StopCategory::One {
+                power_off_after, ..
+            } => power_off_after,
+        });
+        let all = windows.chain(stale).chain(back).chain(delays).chain(stops);
+        longest = all.fold(longest, DurNs::max);
+    }
+    span(longest) * 2
+}
+
+const fn span(time: DurNs) -> Duration {
+    Duration::from_nanos(time.as_ns())
+}
+
+struct Walk<'a> {
+    world: &'a World,
+    socket: PathBuf,
+    slack: Duration,
+    say: Say<'a>,
+}
+
+/// Whether the walk can go on.
+enum Next {
+    Go,
+    /// The guard does not let itself be reset: what stands against it.
+    Stuck(String),
+}
+
+impl Walk<'_> {
+    fn all(
+        &mut self,
+        plan: &Plan,
+        scenes: &mut [Scene<'_>],
+        only: Option<&str>,
+        report: &mut Report,
+        untested: &mut Vec<Untested>,
+    ) -> Result<(), ProofError> {
+        let mut stuck: Option<String> = None;
+        for (index, (lane, scene)) in plan.lanes.iter().zip(scenes).enumerate() {
+            for (number, rule) in lane.rules.iter().enumerate() {
+                if rule.level != Level::Danger || only.is_some_and(|only| only != rule.id) {
+                    continue;
+                }
+                if let Some(cause) = &stuck {
+                    report.broken_off.get_or_insert_with(|| cause.clone());
+                    untested.push(Untested {
+                        what: format!("rule {}", rule.id),
+                        why: format!("the guard could not be reset before it: {cause}"),
+                    });
+                    continue;
+                }
+                let (stimuli, open) = scene.stimuli(number);
+                untested.extend(open);
+                for stimulus in stimuli {
+                    for (tag, value) in &stimulus.before {
+                        self.world.apply(index, *tag, Do::Show(*value));
+                    }
+                    if let Next::Stuck(cause) = self.arm(plan)? {
+                        untested.push(Untested {
+                            what: format!("rule {}: {}", rule.id, stimulus.describe(lane)),
+                            why: format!("the guard could not be reset before it: {cause}"),
+                        });
+                        report.broken_off = Some(cause.clone());
+                        stuck = Some(cause);
+                        break;
+                    }
+                    let result = self.path(index, lane, rule, &stimulus)?;
+                    (self.say)(&format!(
+                        "{:<10}  {}: {}",
+                        result.outcome.as_str(),
+                        result.rule,
+                        result.stimulus
+                    ));
+                    report.paths.push(result);
+                    let before = stimulus.before.iter().map(|(tag, _)| tag);
+                    for tag in stimulus.inputs.iter().map(|(tag, _)| tag).chain(before) {
+                        if let Some(value) = scene.values.get(usize::from(tag.0)) {
+                            self.world.apply(index, *tag, Do::Show(*value));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Resets until everything runs.
+    fn arm(&mut self, plan: &Plan) -> Result<Next, ProofError> {
+        let until = Instant::now() + PATIENCE + self.slack;
+        loop {
+            if self.all_run(plan)? {
+                return Ok(Next::Go);
+            }
+            let cause = match watch::reset(&self.socket)? {
+                Ok(()) => {
+                    let running = (Instant::now() + RUNS_WITHIN).min(until);
+                    while Instant::now() < running {
+                        if self.all_run(plan)? {
+                            return Ok(Next::Go);
+                        }
+                        std::thread::sleep(LOOK_EVERY * 5);
+                    }
+                    "it was granted, and an output did not run after it".to_owned()
+                }
+                Err(refusal) => refusal,
+            };
+            if Instant::now() >= until {
+                return Ok(Next::Stuck(cause));
+            }
+            std::thread::sleep(LOOK_EVERY * 20);
+        }
+    }
+
+    fn all_run(&self, plan: &Plan) -> Result<bool, ProofError> {
+        let status = watch::status(&self.socket)?;
+        for (index, lane) in plan.lanes.iter().enumerate() {
+            for (number, output) in lane.outputs.iter().enumerate() {
+                let granted = watch::output(&status, &lane.name, &output.name)
+                    .is_some_and(|state| state.permit == "granted" && state.confirmed);
+                if !granted || !self.world.runs(index, number) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(status.state.permits())
+    }
+
+    fn path(
+        &mut self,
+        index: usize,
+        lane: &LanePlan,
+        rule: &RulePlan,
+        stimulus: &Stimulus,
+    ) -> Result<PathResult, ProofError> {
+        let mut watch = Watch::begin(&self.socket, &rule.id)?;
+        let stopped: Vec<usize> = outputs_of(lane, rule);
+        let limit = limit(lane, rule, stimulus, self.world, index);
+        let mut words = stimulus.describe(lane);
+        if let Some((tag, Do::Fail)) = stimulus.inputs.first() {
+            words.push_str(&format!(" ({})", self.world.way_of_failing(index, *tag)));
+        }
+        let began = self.world.now();
+        for (tag, act) in &stimulus.inputs {
+            self.world.apply(index, *tag, *act);
+        }
+        let mut ask_at = Instant::now();
+        let give_up = Instant::now() + span(limit) + self.slack + PATIENCE;
+        while Instant::now() < give_up {
+            watch.take(LOOK_EVERY)?;
+            let all_safe = stopped
+                .iter()
+                .all(|output| self.has_stopped(index, *output, began));
+            if watch.cause.is_some() && all_safe && Instant::now() >= ask_at {
+                ask_at = Instant::now() + LOOK_EVERY * 10;
+                if self.guard_agrees(lane, &stopped)? {
+                    break;
+                }
+            }
+            if !watch.edm_faults.is_empty() {
+                break;
+            }
+        }
+        // What was said meanwhile.
+        watch.take(LOOK_EVERY * 20)?;
+        let mut outputs = Vec::new();
+        let mut why = None;
+        for number in stopped {
+            let (result, reason) = self.judge(index, lane, number, began, limit, &watch);
+            why = why.or(reason);
+            outputs.push(result);
+        }
+        let cause = watch.cause.clone();
+        let faster = watch.latched_by.iter().find(|other| **other != rule.id);
+        let outcome = if let (None, None, Some(other)) = (&cause, &why, faster) {
+            why = Some(format!(
+                "rule {other} stopped the outputs first, and this one did not become active"
+            ));
+            Outcome::NotProved
+        } else if cause.is_none() {
+            why.get_or_insert_with(|| "the rule did not see it".to_owned());
+            Outcome::Failed
+        } else if outputs.iter().any(|output| !output.passed) {
+            Outcome::Failed
+        } else if watch.missed {
+            why = Some("the guard says that the rule's deadline was missed".to_owned());
+            Outcome::Failed
+        } else if stimulus.shows_values() && cause.as_deref() != Some("condition") {
+            why = Some(format!(
+                "stopped by `{}`, not by its condition: the setpoint is not proved",
+                cause.as_deref().unwrap_or_default()
+            ));
+            Outcome::NotProved
+        } else {
+            Outcome::Passed
+        };
+        Ok(PathResult {
+            lane: lane.name.clone(),
+            rule: rule.id.clone(),
+            stimulus: words,
+            outcome,
+            why,
+            cause,
+            limit_ns: limit.as_ns(),
+            confirmed_ns: watch.confirmed_ns,
+            outputs,
+        })
+    }
+
+    fn has_stopped(&self, lane: usize, output: usize, began: Duration) -> bool {
+        let Some(driven) = self.world.output(lane, output) else {
+            return false;
+        };
+        self.world.is_safe(&driven)
+            && (!driven.has_feedback() || self.world.followed_at(lane, output, began).is_some())
+    }
+
+    /// The guard has confirmed each stop, and seen each feedback.
+    fn guard_agrees(&self, lane: &LanePlan, outputs: &[usize]) -> Result<bool, ProofError> {
+        use appliance_control::Proof;
+        let status = watch::status(&self.socket)?;
+        Ok(outputs
+            .iter()
+            .filter_map(|output| lane.outputs.get(*output))
+            .filter_map(|output| watch::output(&status, &lane.name, &output.name))
+            .all(|state| {
+                state.permit == "withheld"
+                    && state.confirmed
+                    && state
+                        .proof
+                        .feedback
+                        .is_none_or(|proof| proof == Proof::Proved)
+                    && state
+                        .proof
+                        .read_back
+                        .is_none_or(|proof| proof == Proof::Proved)
+            }))
+    }
+
+    fn judge(
+        &self,
+        index: usize,
+        lane: &LanePlan,
+        number: usize,
+        began: Duration,
+        limit: DurNs,
+        watch: &Watch,
+    ) -> (OutputResult, Option<String>) {
+        let name = lane
+            .outputs
+            .get(number)
+            .map_or_else(String::new, |output| output.name.clone());
+        let allowed = match lane.outputs.get(number).map(|output| output.stop) {
+            Some(StopCategory::One {
+                power_off_after, ..
+            }) => limit.plus(power_off_after),
+            _ => limit,
+        };
+        let mut result = OutputResult {
+            output: name.clone(),
+            safe_after_ns: None,
+            feedback_after_ns: None,
+            has_feedback: false,
+            passed: false,
+        };
+        let Some(driven) = self.world.output(index, number) else {
+            return (result, Some(format!("{name} is not there")));
+        };
+        result.has_feedback = driven.has_feedback();
+        let after =
+            |at: Duration| u64::try_from((at.saturating_sub(began)).as_nanos()).unwrap_or(u64::MAX);
+        let is_safe = self.world.is_safe(&driven);
+        result.safe_after_ns = self
+            .world
+            .stopped_at(&driven, began)
+            .filter(|_| is_safe)
+            .map(after);
+        result.feedback_after_ns = self.world.followed_at(index, number, began).map(after);
+        let fault = watch.faults.iter().find(|(output, _)| *output == name);
+        let reason = if !is_safe {
+            let fault = fault.map_or_else(String::new, |(_, cause)| format!(" ({cause})"));
+            Some(format!("{name} does not hold its safe value{fault}"))
+        } else if result
+            .safe_after_ns
+            .is_none_or(|after| after > allowed.as_ns())
+        {
+            Some(format!("{name} stopped too late"))
+        } else if result.has_feedback && result.feedback_after_ns.is_none() {
+            Some(format!(
+                "{name} was stopped and its actuator did not follow (EDM fault)"
+            ))
+        } else if watch.edm_faults.contains(&name) {
+            Some(format!(
+                "the guard did not see the feedback of {name} in time (EDM fault)"
+            ))
+        } else {
+            None
+        };
+        result.passed = reason.is_none();
+        (result, reason)
+    }
+}
+
+/// The outputs that a rule stops: those it names, and all others of their groups.
+fn outputs_of(lane: &LanePlan, rule: &RulePlan) -> Vec<usize> {
+    let group = |output: usize| lane.outputs.get(output).map(|output| output.group);
+    let groups: Vec<u16> = rule
+        .stops
+        .iter()
+        .filter_map(|output| group(usize::from(*output)))
+        .collect();
+    (0..lane.outputs.len())
+        .filter(|output| group(*output).is_some_and(|group| groups.contains(&group)))
+        .collect()
+}
+
+/// From the stimulus to the stop: the promise, and before it what has to pass until there is a sample that it counts from.
+fn limit(
+    lane: &LanePlan,
+    rule: &RulePlan,
+    stimulus: &Stimulus,
+    world: &World,
+    index: usize,
+) -> DurNs {
+    let mut before = DurNs::ZERO;
+    for (tag, act) in &stimulus.inputs {
+        match act {
+            Do::Show(_) => {
+                let windows = lane.windows.iter().filter(|window| window.tag == *tag);
+                before = windows.map(|window| window.span).fold(before, DurNs::max);
+            }
+            Do::Fail if world.way_of_failing(index, *tag).ends_with("silent") => {
+                let stale = lane.tags.get(usize::from(tag.0)).map(|tag| tag.stale_after);
+                before = before.max(stale.unwrap_or(DurNs::ZERO));
+            }
+            Do::Fail => {}
+        }
+    }
+    rule.deadline.unwrap_or(DEADLINE_DEFAULT).plus(before)
+}
+
+/// The guard, in a temporary folder.
+struct GuardProcess {
+    child: Child,
+    socket: PathBuf,
+    _folder: TempDir,
+}
+
+impl GuardProcess {
+    fn start(program: &Path, bundle: &[u8]) -> Result<Self, ProofError> {
+        let folder = tempfile::Builder::new()
+            .prefix("tripline-prooftest-")
+            .tempdir()
+            .map_err(ProofError::Guard)?;
+        let path = folder.path().join("prooftest.bundle");
+        build::write_whole(&path, bundle).map_err(ProofError::Guard)?;
+        let log = folder.path().join("guard.log");
+        let socket = folder.path().join("guard.sock");
+        let child = Command::new(program)
+            .arg("--bundle")
+            .arg(&path)
+            .arg("--socket")
+            .arg(&socket)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).map_err(ProofError::Guard)?)
+            .spawn()
+            .map_err(ProofError::Guard)?;
+        let mut guard = Self {
+            child,
+            socket,
+            _folder: folder,
+        };
+        let until = Instant::now() + GUARD_WITHIN;
+        while Client::connect(&guard.socket).is_err() {
+            let ended = guard.child.try_wait().map_err(ProofError::Guard)?;
+            if ended.is_some() || Instant::now() >= until {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                return Err(ProofError::Guard(io::Error::other(said.trim().to_owned())));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(guard)
+    }
+}
+
+impl Drop for GuardProcess {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let until = Instant::now() + GUARD_WITHIN;
+        while Instant::now() < until {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
