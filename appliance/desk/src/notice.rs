@@ -58,7 +58,7 @@ impl fmt::Display for GuardExit {
             Self::Code(3) => f.write_str("it refused the bundle (exit code 3)"),
             Self::Code(4) => f.write_str("it could not use its control socket (exit code 4)"),
             Self::Code(5) => f.write_str("a host name of the pack does not resolve (exit code 5)"),
-            Self::Code(6) => f.write_str("one of its lanes died (exit code 6)"),
+            Self::Code(6) => f.write_str("its watchdog had stopped one of its lanes (exit code 6)"),
             Self::Code(7) => f.write_str(
                 "it stopped, but a stop was not confirmed: go and look at the machine (exit code 7)",
             ),

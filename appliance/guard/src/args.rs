@@ -101,4 +101,25 @@ mod tests {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }
+
+    #[test]
+    fn where_it_keeps_and_what_watches_it_may_be_said() {
+        let args = ["--bundle", "a", "--socket", "b", "--state", "c"];
+        let args = parse(&[&args[..], &["--watchdog-device", "d"]].concat()).unwrap();
+        assert_eq!(args.state, Some("c".into()));
+        assert_eq!(args.watchdog_device, Some("d".into()));
+    }
+
+    #[test]
+    fn the_unit_for_systemd_starts_this_program_as_it_wants_to_be_started() {
+        let unit = include_str!("../../../rt-config/systemd/tripline-guard.service");
+        let mut lines = unit.lines();
+        let start = lines
+            .find_map(|line| line.strip_prefix("ExecStart="))
+            .unwrap();
+        let words: Vec<&str> = start.split_whitespace().collect();
+        assert_eq!(words[0], "/usr/bin/tripline-guard");
+        let args = parse(&words[1..]).unwrap();
+        assert!(args.state.is_some(), "H-52: what is kept outlives a reboot");
+    }
 }

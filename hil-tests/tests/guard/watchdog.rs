@@ -206,3 +206,26 @@ fn h29_a_tick_too_late_for_the_tightest_deadline_is_a_trip_that_can_be_reset() {
     );
     stand.arm();
 }
+
+#[test]
+fn h61_the_sentinels_stop_goes_over_a_connection_that_stood_by() {
+    let stand = armed(&Setup::default());
+    wait_until("the sentinel's connection stands by", || {
+        let degraded = stand.guard.status().degraded;
+        !degraded
+            .iter()
+            .any(|lack| lack.contains("connection of its own"))
+    });
+    let before = stand.device.connections_taken();
+    inject(&stand, "hang");
+    wait_event(
+        &stand.guard.socket(),
+        "the sentinel's stop is confirmed",
+        |body| {
+            matches!(body, EventBody::SelfCheck { check, detail, .. }
+                if check == "watchdog" && detail.contains("confirmed by every output"))
+        },
+    );
+    assert!(!stand.device.coil(0));
+    assert_eq!(stand.device.connections_taken(), before, "H-61");
+}

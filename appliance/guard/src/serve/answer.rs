@@ -138,7 +138,8 @@ impl Guard {
                 status
             })
             .collect();
-        let (state, reasons) = state::of(&lanes, &self.parts.degraded, self.stopping);
+        let degraded = self.lacks(&lanes);
+        let (state, reasons) = state::of(&lanes, &degraded, self.stopping);
         Status {
             state,
             reasons,
@@ -146,7 +147,7 @@ impl Guard {
                 .watchdog_refusal()
                 .map(|(cause, _)| cause)
                 .or_else(|| refusal.map(|(plan, refusal)| report::refusal_cause(plan, refusal))),
-            degraded: self.parts.degraded.clone(),
+            degraded,
             operators: self.parts.listener.gate().operators().map(str::to_owned),
             shelved: self.shelf.status(MonoNs::from_ns(monotonic_ns())),
             sentinel: Some(self.sentinel_status()),

@@ -67,7 +67,8 @@ impl Guard {
 fn end_of(lane: &mut LaneHandle) -> Option<LaneEnd> {
     let thread = lane.thread.take()?;
     while !thread.is_finished() {
-        if lane.orders.is_silent() {
+        // A lane that ended in order is silent too, and only takes its time to give its memory back.
+        if lane.orders.fault().is_some() && lane.orders.is_silent() {
             return None;
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -3,7 +3,7 @@
 //! The sentinel stops machines; this tells people, refuses a reset, and keeps everything else going: the other lanes, the
 //! control socket, the dead lane's status.
 
-use appliance_control::{EventBody, SentinelStatus};
+use appliance_control::{EventBody, LaneStatus, SentinelStatus};
 use drivers_frame::{DurNs, MonoNs};
 use rt_config::clock::{monotonic_ns, wall_ns};
 use rt_config::limits::SENTINEL_LOST_MS;
@@ -170,6 +170,23 @@ impl Guard {
         self.faults()
             .next()
             .map(|(lane, fault)| (format!("lane {lane}: watchdog: {}", fault.as_str()), HELP))
+    }
+
+    /// What is missing: of the host, and of the sentinel's own connections where the lane has its.
+    pub(super) fn lacks(&self, lanes: &[LaneStatus]) -> Vec<String> {
+        let mut lacks = self.parts.degraded.clone();
+        for (status, lane) in lanes.iter().zip(&self.parts.lanes) {
+            for (index, output) in status.outputs.iter().enumerate() {
+                let (connected, _) = lane.orders.output(index);
+                if output.connected && !connected {
+                    lacks.push(format!(
+                        "the sentinel has no connection of its own to output {}: does its device allow a second one?",
+                        output.name
+                    ));
+                }
+            }
+        }
+        lacks
     }
 
     /// Lanes that the sentinel stopped.
