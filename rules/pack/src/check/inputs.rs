@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use drivers_frame::{CurrentLoop, DurNs, Range, Scaling, ValueType};
 use rules_bundle::{CheckPlan, EnvelopePlan, ErrorBudget, FrozenCheck, RateCheck, Reintegration};
 
+use super::meaning::representable;
 use super::model::{Link, Place, Tag};
 use super::ns;
-use super::tags::{meaningless, representable};
+use super::tags::meaningless;
 use super::text::{check_text, positive};
 use crate::finding::Code;
 use crate::raw::{self, EnvelopeCheck, Reintegrate};

@@ -3,11 +3,13 @@
 //! Parts are checked in the order in which they depend on one another. A part that is wrong is reported once and then
 //! treated as unknown, so that its users do not report consequences.
 
+mod condition;
 mod decide;
 mod devices;
 mod expression;
 mod inputs;
 mod lints;
+mod meaning;
 pub(crate) mod model;
 mod names;
 mod outputs;
@@ -19,6 +21,7 @@ mod switch;
 mod tags;
 mod text;
 mod votings;
+mod watchdogs;
 
 use drivers_frame::DurNs;
 use rules_bundle::AlertPlan;

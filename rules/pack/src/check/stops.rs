@@ -1,25 +1,20 @@
 //! What proves that an output stopped, and what follows when it does not: categories, groups, read-back, feedback,
-//! escalation, the device's own watchdog.
+//! escalation.
 
 use std::collections::HashMap;
 
 use drivers_frame::DurNs;
-use rt_config::limits::WATCHDOG_REGISTERS_MAX;
-use rules_bundle::{ReadBackPlan, RegisterMatch, RegisterValue, WatchdogPlan};
+use rules_bundle::ReadBackPlan;
 
 use super::model::{Feedback, Index, ModbusLink, Output, Stop};
 use super::switch::Switches;
-use super::tags::address;
 use super::text::{check_id, positive};
-use super::{at_most, ns, unknown_name};
+use super::watchdogs::{one_watchdog_a_station, refreshed_in_time, watchdog_plan};
+use super::{ns, unknown_name};
 use crate::finding::Code;
-use crate::raw::{self, ProfileWord, Watchdog};
+use crate::raw::{self, Watchdog};
 use crate::read::{Cx, Map, Named, Span};
 use crate::scalar::Text;
-use crate::watchdog::{self, WatchdogProfile};
-
-/// Time between two looks at a watchdog, unless the pack says otherwise; the schema states it too.
-const CHECK_NS: u64 = 1_000_000_000;
 
 /// The keys of one output that name no other output.
 pub(super) fn own_keys(
@@ -56,150 +51,6 @@ pub(super) fn own_keys(
     }
 }
 
-/// A permit that is refreshed too late would be dropped while the machine may run.
-fn refreshed_in_time(output: &Output, record: &raw::WatchdogRecord, cx: &mut Cx<'_, '_>) {
-    let Some(time) = output.watchdog.as_ref().map(|watchdog| watchdog.time) else {
-        return;
-    };
-    let refresh = ns(output.refresh_ns);
-    let line = cx.findings.line_of(&record.at);
-    if refresh >= time {
-        cx.findings
-            .error(
-                Code::BadWatchdog,
-                &output.refresh_span,
-                format!(
-                    "the watchdog drops the permit after {time}, and it is renewed every {refresh}"
-                ),
-                "write a `refresh` of at most a third of the watchdog's time",
-            )
-            .label("never renewed in time")
-            .note(format!("the watchdog is in line {line}"));
-    } else if refresh.times(2) > time {
-        cx.findings
-            .warning(
-                Code::SlowRefresh,
-                &output.refresh_span,
-                format!("one lost refresh in {refresh} and the watchdog of {time} stops the machine without need"),
-                "write a `refresh` of at most a third of the watchdog's time",
-            )
-            .label("no room for a lost write");
-    }
-}
-
-fn watchdog_plan(
-    record: &raw::WatchdogRecord,
-    modbus: Option<&ModbusLink>,
-    cx: &mut Cx<'_, '_>,
-) -> Option<WatchdogPlan> {
-    let time_ns = positive("time", record.time.get(), 0, cx);
-    let check_ns = positive("check", record.check.as_ref(), CHECK_NS, cx);
-    let profile = record.profile.get()?;
-    let known = match profile {
-        ProfileWord::Generic => return generic(record, time_ns, check_ns, modbus?, cx),
-        ProfileWord::Wago750 => WatchdogProfile::Wago750,
-        ProfileWord::Turck => WatchdogProfile::Turck,
-        ProfileWord::BeckhoffBk => WatchdogProfile::BeckhoffBk,
-    };
-    for key in ["arm", "expect"] {
-        let Some(span) = record.key_span(key) else {
-            continue;
-        };
-        cx.findings.error(
-            Code::BadWatchdog,
-            span,
-            format!(
-                "the registers of `{}` are known; `{key}` would be ignored",
-                known.as_str()
-            ),
-            format!("remove `{key}`, or write `profile: generic` and state all registers"),
-        );
-    }
-    let time = record.time.get()?;
-    match known.plan(ns(time_ns), ns(check_ns)) {
-        Ok(plan) => Some(plan),
-        Err(cause) => {
-            cx.findings.error(
-                Code::BadWatchdog,
-                &time.span,
-                format!("a `{}` cannot do that: {cause}", known.as_str()),
-                format!("write a time from {} to {}", known.step(), known.longest()),
-            );
-            None
-        }
-    }
-}
-
-/// A watchdog whose registers the pack states.
-fn generic(
-    record: &raw::WatchdogRecord,
-    time_ns: u64,
-    check_ns: u64,
-    modbus: &ModbusLink,
-    cx: &mut Cx<'_, '_>,
-) -> Option<WatchdogPlan> {
-    let one_based = modbus.one_based?;
-    let mut complete = true;
-    let mut arm = Vec::new();
-    for write in record.arm.as_ref().map_or(&[][..], |list| &list.items) {
-        let place = write
-            .register
-            .get()
-            .and_then(|register| address(register, one_based, 1, cx));
-        match place.zip(write.value.get()) {
-            Some((address, value)) => arm.push(RegisterValue {
-                address,
-                value: value.to(),
-            }),
-            None => complete = false,
-        }
-    }
-    let mut expect = Vec::new();
-    for matched in record.expect.as_ref().map_or(&[][..], |list| &list.items) {
-        let place = matched
-            .register
-            .get()
-            .and_then(|register| address(register, one_based, 1, cx));
-        match place.zip(matched.value.get()) {
-            Some((address, value)) => expect.push(RegisterMatch {
-                address,
-                mask: matched.mask.as_ref().map_or(u16::MAX, |mask| mask.to()),
-                value: value.to(),
-            }),
-            None => complete = false,
-        }
-    }
-    for list in [
-        record.arm.as_ref().map(|list| (list.items.len(), &list.at)),
-        record
-            .expect
-            .as_ref()
-            .map(|list| (list.items.len(), &list.at)),
-    ] {
-        let Some((count, at)) = list else { continue };
-        at_most("registers", count, WATCHDOG_REGISTERS_MAX, at, cx);
-        complete &= count <= WATCHDOG_REGISTERS_MAX;
-    }
-    if !complete || (record.has("expect") && record.expect.is_none()) {
-        return None;
-    }
-    match watchdog::generic(ns(time_ns), arm, expect, ns(check_ns)) {
-        Ok(plan) => Some(plan),
-        Err(cause) => {
-            let at = record.key_span("expect").unwrap_or(&record.at);
-            cx.findings
-                .error(
-                    Code::BadWatchdog,
-                    at,
-                    format!("the watchdog cannot be checked: {cause}"),
-                    "state what shows that it is armed: `expect: [{ register: 101, mask: 0x0001, value: 1 }]`",
-                )
-                .label("proves nothing");
-            None
-        }
-    }
-}
-
 /// The keys that name other outputs.
 pub(super) fn others(
     map: &Map<raw::Output>,
@@ -225,30 +76,6 @@ pub(super) fn others(
     categories(map, outputs, cx);
     circles(outputs, cx);
     groups(outputs, cx);
-}
-
-/// A station has one watchdog: two outputs that arm it differently would undo one another.
-fn one_watchdog_a_station(outputs: &[Output], cx: &mut Cx<'_, '_>) {
-    let mut first: HashMap<(usize, Option<u8>), &Output> = HashMap::new();
-    for output in outputs.iter().filter(|output| output.watchdog.is_some()) {
-        let Some(device) = output.device else {
-            continue;
-        };
-        let known = first.entry((device, output.unit)).or_insert(output);
-        if known.watchdog != output.watchdog {
-            cx.findings
-                .error(
-                    Code::BadWatchdog,
-                    &output.span,
-                    format!(
-                        "`{}` and `{}` arm the watchdog of one station differently",
-                        known.name, output.name
-                    ),
-                    "write the same `watchdog` with both: a station has one",
-                )
-                .label("another watchdog");
-        }
-    }
 }
 
 fn output_of(name: &Text, index: &Index<'_>, cx: &mut Cx<'_, '_>) -> Option<usize> {
