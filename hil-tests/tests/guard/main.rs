@@ -10,6 +10,7 @@
 
 mod acts;
 mod control;
+mod envelopes;
 mod host;
 mod inputs;
 mod kept;
