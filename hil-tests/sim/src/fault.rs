@@ -47,6 +47,12 @@ pub enum Fault {
     EchoWrong,
     /// The write is answered by an exception (H-57).
     EchoException,
+    /// The echo is right, and the coil does not change (H-58). Only where the place is read back.
+    EchoLies,
+    /// The contactor stays closed when its coil falls (H-59). Only where there is a feedback.
+    Welded,
+    /// The device's watchdog is not armed any more (H-64). Only where its registers are read.
+    WatchdogLapsed,
     /// Another master writes the permit (H-60).
     OtherMaster,
     /// The device restarts: its coils fall, its connections end (H-64).
@@ -96,6 +102,9 @@ impl Fault {
         Self::Reset,
         Self::Partition,
         Self::Refusing,
+        Self::EchoLies,
+        Self::Welded,
+        Self::WatchdogLapsed,
         Self::OtherMaster,
         Self::DeviceRestart,
         Self::Duplicate,
@@ -138,6 +147,9 @@ impl Fault {
             Self::WriteLost => "write lost",
             Self::EchoWrong => "wrong echo",
             Self::EchoException => "write refused",
+            Self::EchoLies => "echo right, coil unchanged",
+            Self::Welded => "contactor welded",
+            Self::WatchdogLapsed => "device watchdog lapsed",
             Self::OtherMaster => "another master",
             Self::DeviceRestart => "device restarts",
             Self::Retained => "retained message",

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue};
 use appliance_lane::{Event, Lane, RuleEngine};
-use appliance_output::{OutputConnection, OutputEvent};
+use appliance_output::{OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::CallFault;
 use drivers_frame::{DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, Step};
 use drivers_modbus::codec::Table as ModbusTable;
@@ -302,6 +302,11 @@ impl Guard {
     pub fn confirm(&mut self, index: usize) {
         let net: &RefCell<_> = &self.net;
         let clock = || MonoNs::from_ns(net.borrow().now);
+        // As in the product: the output before this one may have latched the group of both.
+        let withheld = self.lane.permits().get(index) == Some(&Permit::Withheld);
+        if withheld && self.outputs[index].permit() == Permit::Granted {
+            let _ = self.outputs[index].drive(Permit::Withheld, clock());
+        }
         let (lane, next_tick) = (&mut self.lane, &mut self.next_tick);
         self.outputs[index].step(&clock, |event| {
             lane.output_event(index as u16, event);

@@ -58,4 +58,5 @@ pub const SOMETIMES: &[&str] = &[
     "another master was overruled",
     "a hang longer than every watchdog",
     "operator trip",
+    "a welded contactor escalated",
 ];

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use appliance_lane::{EventKind, LatchCause, RuleCause, RuleState};
+use appliance_lane::{EventKind, Latch, LatchCause, RuleCause, RuleState};
 use appliance_output::Permit;
 use drivers_frame::{Cause, TagId};
 
 use crate::coverage::Coverage;
 use crate::guard::{Act, Guard, Pushed};
 use crate::reading::{self, Readings};
-use crate::scenario::{Cond, MS, Origin, RANGE_MAX, Scenario, TURN_MAX, WAY_MAX};
+use crate::scenario::{Cond, Kind, MS, Origin, RANGE_MAX, Scenario, TURN_MAX, WAY_MAX};
 use crate::sometimes;
 
 /// A reset is held at least and at most this long (the product's limits, in nanoseconds).
@@ -67,6 +67,9 @@ struct OutputSeen {
     /// A stop was echoed since the output was last withheld, over the connection that is open.
     proved: bool,
     granted: bool,
+    withheld_at: u64,
+    /// A permit was answered by an exception.
+    refused_run: bool,
     connected_at: u64,
 }
 
@@ -228,6 +231,7 @@ impl Oracle {
                     format!("a sample of tag {tag}, which nobody has"),
                 );
             };
+            let names_itself = known.kind == Kind::Level;
             if known.device() != frame.device {
                 self.fail(
                     "I5",
@@ -238,7 +242,7 @@ impl Oracle {
             let usable = sample.quality.is_usable();
             sometimes!(coverage, "bad sample", !usable);
             let at = sample.at.as_ns();
-            if usable {
+            if usable && names_itself {
                 self.judge_reading(scenario, tag, sample.value, at, now);
             }
             let seen = &mut self.tags[tag];
@@ -428,6 +432,7 @@ impl Oracle {
             let seen = &mut self.outputs[index];
             if seen.granted && !granted {
                 seen.proved = false;
+                seen.withheld_at = now;
             }
             let began = granted && !seen.granted;
             seen.granted = granted;
@@ -543,7 +548,11 @@ impl Oracle {
         );
         if state == RuleState::Active {
             for output in &rule.stops {
-                if guard.lane.permits().get(*output) != Some(&Permit::Withheld) {
+                let running_down = guard.lane.latch_of(*output as u16).is_some_and(|latch| {
+                    now <= latch.at.as_ns() + scenario.outputs[*output].power_off_after() + TURN_MAX
+                });
+                let controlled = scenario.outputs[*output].controlled.is_some() && running_down;
+                if guard.lane.permits().get(*output) != Some(&Permit::Withheld) && !controlled {
                     self.fail(
                         "I1",
                         now,
@@ -660,12 +669,17 @@ impl Oracle {
         frame: &[u8],
         now: u64,
     ) {
-        let run = frame.get(7) == Some(&5) && frame.get(10) == Some(&0xFF);
+        if frame.get(7) != Some(&5) {
+            return;
+        }
+        let run = frame.get(10) == Some(&0xFF);
+        let plan = &scenario.outputs[index];
         let seen = &mut self.outputs[index];
         if seen.conn != Some(conn) {
             *seen = OutputSeen {
                 conn: Some(conn),
                 granted: seen.granted,
+                withheld_at: seen.withheld_at,
                 connected_at: now,
                 ..OutputSeen::default()
             };
@@ -676,7 +690,14 @@ impl Oracle {
         if !run {
             return;
         }
-        if let Some(latch) = guard.lane.latch_of(index as u16) {
+        let running_down = |latch: &Latch| {
+            plan.controlled.is_some() && now <= latch.at.as_ns() + plan.power_off_after()
+        };
+        if let Some(latch) = guard
+            .lane
+            .latch_of(index as u16)
+            .filter(|latch| !running_down(latch))
+        {
             self.fail(
                 "I2",
                 now,
@@ -696,11 +717,22 @@ impl Oracle {
         for (rule_index, rule) in scenario.rules.iter().enumerate() {
             let overdue = self
                 .true_since(rule_index)
-                .is_some_and(|since| now > since + rule.deadline);
+                .is_some_and(|since| now > since + rule.deadline + plan.power_off_after());
             if overdue && rule.stops.contains(&index) {
                 self.fail("I1", now, format!("a permit was sent to output {index} after the deadline of rule {rule_index}"));
             }
         }
+    }
+
+    /// Whether an output has been withheld, and since when.
+    pub fn withheld(&self, output: usize) -> Option<u64> {
+        let seen = &self.outputs[output];
+        (!seen.granted).then_some(seen.withheld_at)
+    }
+
+    /// Until when the lane's thread was held up last.
+    pub fn held_until(&self) -> u64 {
+        self.held_until
     }
 
     /// Whether the connection that an output has now was first written to after `then`.
@@ -714,12 +746,26 @@ impl Oracle {
             return;
         };
         seen.inbox.extend_from_slice(bytes);
-        while seen.inbox.len() >= 12 {
-            let Some((frame, _)) = seen.outstanding.front() else {
-                seen.inbox.clear();
+        while seen.inbox.len() >= 9 {
+            let length = 6 + usize::from(u16::from_be_bytes([seen.inbox[4], seen.inbox[5]]));
+            if seen.inbox.len() < length {
                 return;
+            }
+            let reply: Vec<u8> = seen.inbox.drain(..length).collect();
+            // Only a coil's echo proves; looks and the watchdog's registers are the output's affair.
+            if reply[7] & 0x7F != 5 {
+                continue;
+            }
+            let Some((frame, _)) = seen.outstanding.front() else {
+                continue;
             };
-            if seen.inbox[..12] != frame[..] {
+            if reply[7] == 0x85 {
+                seen.refused_run |= frame[10] == 0xFF;
+                seen.outstanding.pop_front();
+                seen.proved = false;
+                continue;
+            }
+            if reply != *frame {
                 // A wrong answer proves nothing, and nothing behind it does.
                 seen.inbox.clear();
                 return;
@@ -727,7 +773,6 @@ impl Oracle {
             let newest = seen.outstanding.len() == 1;
             let run = frame[10] == 0xFF;
             seen.outstanding.pop_front();
-            seen.inbox.drain(..12);
             if newest {
                 seen.proved = !run && !seen.granted;
             }
@@ -748,7 +793,7 @@ impl Oracle {
             let seen = &self.outputs[index];
             sometimes!(coverage, "output connection down", !up);
             sometimes!(coverage, "output runs", seen.granted && up);
-            if up && latched && seen.conn.is_some() && seen.last_sent_run {
+            if up && latched && !seen.granted && seen.conn.is_some() && seen.last_sent_run {
                 self.fail("I1", now, format!("output {index} is latched, connected, and its stop was not sent in the turn"));
                 continue;
             }
@@ -760,6 +805,16 @@ impl Oracle {
                 );
                 continue;
             }
+            if seen.refused_run && !latched {
+                self.fail(
+                    "H-57",
+                    now,
+                    format!("output {index}: a permit was refused, and it is not latched"),
+                );
+                continue;
+            }
+            self.outputs[index].refused_run = false;
+            let seen = &self.outputs[index];
             let held = now < self.held_until + output.confirm_within + 4 * TURN_MAX;
             let overdue = seen
                 .outstanding
@@ -863,7 +918,7 @@ fn longest_stale(scenario: &Scenario) -> u64 {
 /// How long after a rule's deadline its outputs must be without energy, whatever failed on the way.
 pub fn lapse(scenario: &Scenario, output: usize) -> u64 {
     let output = &scenario.outputs[output];
-    output.watchdog + output.refresh + 2 * WAY_MAX + TURN_MAX
+    output.power_off_after() + output.watchdog + output.refresh + 2 * WAY_MAX + TURN_MAX
 }
 
 /// For people.

@@ -1,5 +1,7 @@
 //! The devices: what they answer, and what they do instead while something is wrong with them.
 
+use std::collections::BTreeMap;
+
 use drivers_modbus::codec::server::{self, Request, RequestBody};
 use drivers_modbus::codec::{ReadRequest, Table, WriteRequest};
 use rules_bundle::LinkPlan;
@@ -8,7 +10,7 @@ use crate::fault::Fault;
 use crate::net::Net;
 use crate::reading::{self, FOREIGN, Readings};
 use crate::rng::Rng;
-use crate::scenario::{MS, Origin, Scenario};
+use crate::scenario::{Kind, MS, Origin, Scenario};
 
 /// One coil with its watchdog.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +46,8 @@ pub struct Wrong {
 /// A host's memory between requests.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
+    /// What was written to its watchdog registers since it started.
+    pub registers: BTreeMap<u16, u16>,
     /// What is wrong with it.
     pub wrong: Option<Wrong>,
     /// The last right reply, and its connection.
@@ -69,6 +73,8 @@ pub struct Sensors<'a> {
     pub levels: &'a [f64],
     /// Each tag's readings.
     pub readings: &'a mut [Readings],
+    /// Whether each output's contactor is closed.
+    pub closed: &'a [bool],
 }
 
 fn words(value: f64) -> [u16; 4] {
@@ -124,6 +130,28 @@ fn registers(
     registers
 }
 
+/// The bits that a device holds now.
+fn bits(device: usize, read: &ReadRequest, sensors: &Sensors<'_>) -> Vec<bool> {
+    let mut bits = vec![false; usize::from(read.count)];
+    for tag in &sensors.scenario.tags {
+        if let (
+            Kind::Contact(output),
+            Origin::Modbus {
+                device: own,
+                address,
+                ..
+            },
+        ) = (tag.kind, tag.origin)
+            && own == device
+            && let Some(offset) = address.checked_sub(read.address)
+            && let Some(bit) = bits.get_mut(usize::from(offset))
+        {
+            *bit = !sensors.closed[output];
+        }
+    }
+    bits
+}
+
 /// An input device answers a request.
 pub fn answer_read(
     device: usize,
@@ -148,7 +176,12 @@ pub fn answer_read(
     };
     let timeout = plan.timeout.as_ns();
     let fault = host.fault(now);
-    let mut registers = registers(device, &read, fault, sensors, now);
+    let mut registers = if read.table.is_bits() {
+        Vec::new()
+    } else {
+        registers(device, &read, fault, sensors, now)
+    };
+    let mut bits = bits(device, &read, sensors);
     let mut wait = rng.between(200_000, 4 * MS);
     let (mut transaction, mut unit, mut table, mut poison) = (transaction, unit, read.table, false);
     match fault {
@@ -157,16 +190,21 @@ pub fn answer_read(
         Some(Fault::ForeignTransaction) => transaction ^= 0x5A,
         Some(Fault::WrongUnit) => unit ^= 1,
         Some(Fault::WrongFunction) => {
-            table = if table == Table::InputRegisters {
-                Table::HoldingRegisters
-            } else {
-                Table::InputRegisters
+            table = match table {
+                Table::InputRegisters => Table::HoldingRegisters,
+                Table::HoldingRegisters => Table::InputRegisters,
+                Table::Coils => Table::DiscreteInputs,
+                Table::DiscreteInputs => Table::Coils,
             };
         }
         Some(Fault::ShortReply) => {
             registers.pop();
+            bits.truncate(0);
         }
-        Some(Fault::LongReply) => registers.push(0),
+        Some(Fault::LongReply) => {
+            registers.push(0);
+            bits.extend([false; 16]);
+        }
         _ => {}
     }
     if matches!(
@@ -187,6 +225,7 @@ pub fn answer_read(
             let code = *rng.pick(&[1_u8, 2, 3, 4, 5, 6, 8, 0x0A, 0x0B, 0, 255]);
             server::encode_exception(&mut buffer, transaction, unit, table.read_function(), code)
         }
+        _ if table.is_bits() => server::encode_bits(&mut buffer, transaction, unit, table, &bits),
         _ => server::encode_registers(&mut buffer, transaction, unit, table, &registers),
     };
     let mut reply = reply.unwrap_or(&[]).to_vec();
@@ -240,6 +279,45 @@ pub struct Written {
     pub run: bool,
 }
 
+/// An output device answers a read: of a coil, or of its watchdog's registers.
+fn answer_look(
+    host_index: usize,
+    host: &Host,
+    (transaction, unit): (u16, u8),
+    read: &ReadRequest,
+    scenario: &Scenario,
+    places: &[Place],
+    now: u64,
+) -> Vec<u8> {
+    let mut buffer = [0; 260];
+    let reply = if read.table == Table::Coils {
+        let place = |address| {
+            let here = |output: &crate::scenario::Output| {
+                output.host == host_index && output.address == address
+            };
+            scenario
+                .outputs
+                .iter()
+                .position(here)
+                .is_some_and(|output| places[output].energised(now))
+        };
+        let bits: Vec<bool> = (0..read.count)
+            .map(|index| place(read.address + index))
+            .collect();
+        server::encode_bits(&mut buffer, transaction, unit, read.table, &bits)
+    } else {
+        let held = |index| {
+            host.registers
+                .get(&(read.address + index))
+                .copied()
+                .unwrap_or(0)
+        };
+        let registers: Vec<u16> = (0..read.count).map(held).collect();
+        server::encode_registers(&mut buffer, transaction, unit, read.table, &registers)
+    };
+    reply.unwrap_or(&[]).to_vec()
+}
+
 /// An output device answers a request. Returns what it wrote.
 #[expect(
     clippy::too_many_arguments,
@@ -247,7 +325,7 @@ pub struct Written {
 )]
 pub fn answer_write(
     host_index: usize,
-    host: &Host,
+    host: &mut Host,
     conn: usize,
     bytes: &[u8],
     scenario: &Scenario,
@@ -259,51 +337,73 @@ pub fn answer_write(
     let Ok(Request {
         transaction,
         unit,
-        body: RequestBody::Write(write),
+        body,
     }) = server::decode_request(bytes)
     else {
         net.end(conn, true);
         return None;
     };
-    let WriteRequest::Coil { address, on } = write else {
-        net.end(conn, true);
-        return None;
-    };
-    let output = scenario
-        .outputs
-        .iter()
-        .position(|output| output.host == host_index && output.address == address)?;
     let fault = host.fault(now);
-    let mut written = None;
-    if !matches!(
+    let wait = rng.between(100_000, 3 * MS);
+    if fault == Some(Fault::Reset) {
+        net.end(conn, rng.chance(500));
+        return None;
+    }
+    let write = match body {
+        RequestBody::Read(_) if matches!(fault, Some(Fault::EchoLost | Fault::WriteLost)) => {
+            return None;
+        }
+        RequestBody::Read(read) => {
+            let reply = answer_look(
+                host_index,
+                host,
+                (transaction, unit),
+                &read,
+                scenario,
+                places,
+                now,
+            );
+            net.to_guard(conn, wait, reply, false);
+            return None;
+        }
+        RequestBody::Write(write) => write,
+    };
+    let takes = !matches!(
         fault,
-        Some(Fault::WriteLost | Fault::EchoException | Fault::Reset)
-    ) {
-        places[output].write(on, now, scenario.outputs[output].watchdog);
-        written = Some(Written { output, run: on });
+        Some(Fault::WriteLost | Fault::EchoException | Fault::EchoLies)
+    );
+    let mut written = None;
+    match write {
+        WriteRequest::Coil { address, on } => {
+            let here = |output: &crate::scenario::Output| {
+                output.host == host_index && output.address == address
+            };
+            let output = scenario.outputs.iter().position(here)?;
+            if takes {
+                places[output].write(on, now, scenario.outputs[output].watchdog);
+                written = Some(Written { output, run: on });
+            }
+        }
+        WriteRequest::Register { address, value } => {
+            if takes {
+                host.registers.insert(address, value);
+            }
+        }
     }
     let mut buffer = [0; 260];
-    let wait = rng.between(100_000, 3 * MS);
-    let echo = match fault {
-        Some(Fault::EchoLost | Fault::WriteLost) => return written,
-        Some(Fault::Reset) => {
-            net.end(conn, rng.chance(500));
-            return written;
+    let echo = match (fault, write) {
+        (Some(Fault::EchoLost | Fault::WriteLost), _) => return written,
+        (Some(Fault::EchoException), _) => {
+            server::encode_exception(&mut buffer, transaction, unit, write.function(), 4)
         }
-        Some(Fault::EchoException) => {
-            server::encode_exception(&mut buffer, transaction, unit, 5, 4)
-        }
-        Some(Fault::EchoWrong) => {
+        (Some(Fault::EchoWrong), WriteRequest::Coil { address, on }) => {
             let wrong = WriteRequest::Coil { address, on: !on };
             server::encode_write_reply(&mut buffer, transaction, unit, &wrong)
         }
         _ => server::encode_write_reply(&mut buffer, transaction, unit, &write),
     };
     let mut echo = echo.unwrap_or(&[]).to_vec();
-    let poison = matches!(
-        fault,
-        Some(Fault::EchoWrong | Fault::EchoException | Fault::Duplicate)
-    );
+    let poison = matches!(fault, Some(Fault::EchoWrong | Fault::Duplicate));
     if fault == Some(Fault::Duplicate) {
         echo.extend_from_within(..);
     }

@@ -2,9 +2,10 @@
 
 use drivers_frame::{DeviceId, DurNs, Range, TagId, ValueCodec, ValueType};
 use rules_bundle::{
-    Acquire, DevicePlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan, ModbusPlan,
-    OutputPlan, OutputTarget, PointPlan, Reintegration, RulePlan, StopCategory, Table, TagPlan,
-    TripGroupPlan, Wait, WindowFunction, WindowPlan,
+    Acquire, DevicePlan, FeedbackPlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan,
+    ModbusPlan, OutputPlan, OutputTarget, PointPlan, ReadBackPlan, RegisterMatch, RegisterValue,
+    Reintegration, RulePlan, StopCategory, Table, TagPlan, TripGroupPlan, Wait, WatchdogPlan,
+    WindowFunction, WindowPlan,
 };
 use rules_expr::ir::{Op, Program};
 
@@ -123,9 +124,20 @@ pub enum Origin {
     },
 }
 
+/// What a tag tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A level, as a number that names its reading.
+    Level,
+    /// A bit that is true while the contactor of this output is open: its feedback.
+    Contact(usize),
+}
+
 /// A tag.
 #[derive(Clone, Debug)]
 pub struct Tag {
+    /// What it tells.
+    pub kind: Kind,
     /// Where it comes from.
     pub origin: Origin,
     /// Age at which it is stale.
@@ -169,6 +181,30 @@ pub struct Output {
     pub watchdog: u64,
     /// Within which an echo must come.
     pub confirm_within: u64,
+    /// Trip group.
+    pub group: usize,
+    /// Read-back: period, and within which the place must hold what was written.
+    pub read_back: Option<(u64, u64)>,
+    /// Feedback: its tag, and within which it must follow.
+    pub feedback: Option<(usize, u64)>,
+    /// Output that is tripped when this one does not prove its stop.
+    pub escalate_to: Option<usize>,
+    /// Category 1: the output that asks for the controlled stop, and its time.
+    pub controlled: Option<(usize, u64)>,
+    /// How often the device's watchdog registers are looked at, where it has them.
+    pub check_every: Option<u64>,
+}
+
+impl Output {
+    /// How long after its group is latched the permit may still be given.
+    pub fn power_off_after(&self) -> u64 {
+        self.controlled.map_or(0, |(_, time)| time)
+    }
+
+    /// The register that arms the watchdog of this output's device, and what is written to it.
+    pub fn watchdog_register(&self) -> (u16, u16) {
+        (0x1120 + self.address, (self.watchdog / MS) as u16)
+    }
 }
 
 /// What listens at a host.
@@ -228,9 +264,21 @@ impl Scenario {
             }
         }
         let mut windows = Vec::new();
-        let rules: Vec<Rule> = (0..rng.between(2, 6))
+        let mut rules: Vec<Rule> = (0..rng.between(2, 6))
             .map(|index| rule(rng, index as usize, &tags, outputs.len(), &mut windows))
             .collect();
+        let groups = group(rng, &mut outputs);
+        for rule in &mut rules {
+            // What one output of a group is stopped for, all are.
+            rule.stops = (0..outputs.len())
+                .filter(|output| {
+                    rule.stops
+                        .iter()
+                        .any(|stop| outputs[*stop].group == outputs[*output].group)
+                })
+                .collect();
+        }
+        feedbacks(rng, &mut outputs, &mut devices, &mut tags);
         let queue = devices
             .iter()
             .enumerate()
@@ -239,7 +287,7 @@ impl Scenario {
                 (own * rng.between(3, 8) as usize).max(4)
             })
             .collect();
-        let plan = plan(&devices, &tags, &rules, &outputs, &windows);
+        let plan = plan(&devices, &tags, &rules, &outputs, &windows, groups);
         Self {
             hosts,
             tags,
@@ -289,6 +337,7 @@ fn modbus(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Dev
             codec: codec(),
         });
         tags.push(Tag {
+            kind: Kind::Level,
             origin: Origin::Modbus {
                 device,
                 address,
@@ -336,6 +385,7 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
             envelope: None,
         });
         tags.push(Tag {
+            kind: Kind::Level,
             origin: Origin::Mqtt { device, period },
             stale_after: period * 2 + rng.between(30, 200) * MS,
             way_max: 3 * WAY_MAX,
@@ -369,6 +419,76 @@ fn output(rng: &mut Rng, host: usize, address: u16) -> Output {
         refresh,
         watchdog: refresh * 3 + rng.between(0, 200) * MS,
         confirm_within: rng.between(45, 100) * MS,
+        group: usize::from(address),
+        read_back: rng
+            .chance(500)
+            .then(|| (rng.between(40, 200) * MS, rng.between(60, 120) * MS)),
+        feedback: None,
+        escalate_to: None,
+        controlled: None,
+        check_every: rng.chance(400).then(|| rng.between(100, 500) * MS),
+    }
+}
+
+/// Puts outputs into trip groups, some of them with a category 1 stop. Returns how many groups there are.
+fn group(rng: &mut Rng, outputs: &mut [Output]) -> usize {
+    let mut groups = 0;
+    for index in 0..outputs.len() {
+        if index > 0 && rng.chance(350) {
+            let before = outputs[index - 1].group;
+            outputs[index].group = before;
+            if rng.chance(500) {
+                outputs[index].controlled = Some((index - 1, rng.between(50, 600) * MS));
+            }
+        } else {
+            outputs[index].group = groups;
+            groups += 1;
+        }
+    }
+    groups
+}
+
+/// Gives some outputs a contactor with a feedback, and another output that is tripped when the contactor does not open.
+fn feedbacks(
+    rng: &mut Rng,
+    outputs: &mut [Output],
+    devices: &mut [DevicePlan],
+    tags: &mut Vec<Tag>,
+) {
+    for index in 0..outputs.len() {
+        if !rng.chance(350) {
+            continue;
+        }
+        let LinkPlan::Modbus(device) = &mut devices[0].link else {
+            return;
+        };
+        let address = 3 + index as u16 * 2;
+        device.points.push(PointPlan {
+            tag: TagId(tags.len() as u16),
+            table: Table::Discrete,
+            address,
+            codec: ValueCodec::plain(ValueType::Bool),
+        });
+        let stale_after = device.poll.map_or(0, DurNs::as_ns) * 2
+            + device.timeout.as_ns()
+            + rng.between(60, 200) * MS;
+        outputs[index].feedback = Some((tags.len(), stale_after + rng.between(60, 200) * MS));
+        tags.push(Tag {
+            kind: Kind::Contact(index),
+            origin: Origin::Modbus {
+                device: 0,
+                address,
+                table: Table::Discrete,
+            },
+            stale_after,
+            way_max: device.timeout.as_ns(),
+        });
+        let others: Vec<usize> = (0..outputs.len())
+            .filter(|other| outputs[*other].group != outputs[index].group)
+            .collect();
+        if !others.is_empty() {
+            outputs[index].escalate_to = Some(*rng.pick(&others));
+        }
     }
 }
 
@@ -442,6 +562,7 @@ fn plan(
     rules: &[Rule],
     outputs: &[Output],
     windows: &[WindowPlan],
+    groups: usize,
 ) -> LanePlan {
     LanePlan {
         name: "main".into(),
@@ -472,9 +593,9 @@ fn plan(
             .map(|(index, rule)| rule_plan(index, rule, tags.len()))
             .collect(),
         votings: vec![],
-        trip_groups: (0..outputs.len())
-            .map(|output| TripGroupPlan {
-                name: format!("output{output}"),
+        trip_groups: (0..groups)
+            .map(|group| TripGroupPlan {
+                name: format!("group{group}"),
             })
             .collect(),
         outputs: outputs
@@ -532,12 +653,37 @@ fn output_plan(index: usize, output: &Output) -> OutputPlan {
         connect_timeout: DurNs::from_ms(200),
         backoff_min: DurNs::from_ms(20),
         backoff_max: DurNs::from_ms(200),
-        group: index as u16,
-        stop: StopCategory::Zero,
-        read_back: None,
-        feedback: None,
-        escalate_to: None,
-        watchdog: None,
+        group: output.group as u16,
+        stop: output
+            .controlled
+            .map_or(StopCategory::Zero, |(by, time)| StopCategory::One {
+                controlled_by: by as u16,
+                power_off_after: DurNs::from_ns(time),
+            }),
+        read_back: output.read_back.map(|(period, within)| ReadBackPlan {
+            period: DurNs::from_ns(period),
+            within: DurNs::from_ns(within),
+        }),
+        feedback: output.feedback.map(|(tag, within)| FeedbackPlan {
+            tag: TagId(tag as u16),
+            safe: true,
+            within: DurNs::from_ns(within),
+        }),
+        escalate_to: output.escalate_to.map(|to| to as u16),
+        watchdog: output.check_every.map(|every| {
+            let (address, value) = output.watchdog_register();
+            WatchdogPlan {
+                profile: "simulated".into(),
+                time: DurNs::from_ns(output.watchdog),
+                arm: vec![RegisterValue { address, value }],
+                expect: vec![RegisterMatch {
+                    address,
+                    mask: 0xFFFF,
+                    value,
+                }],
+                check_every: DurNs::from_ns(every),
+            }
+        }),
         device_time: DurNs::ZERO,
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use appliance_output::Permit;
 use drivers_frame::MonoNs;
 
 use crate::coverage::Coverage;
@@ -14,7 +15,7 @@ use crate::oracle::{Oracle, Violation, lapse};
 use crate::plant::{self, Host, Place, Sensors, Wrong};
 use crate::reading;
 use crate::rng::Rng;
-use crate::scenario::{GRAIN, HostKind, MS, Origin, Scenario, TURN_MAX, WAY_MAX};
+use crate::scenario::{GRAIN, HostKind, Kind, MS, Origin, Scenario, TURN_MAX, WAY_MAX};
 use crate::{broker, buggify, sometimes};
 
 /// Longest time after healing in which the guard must arm again: back-offs, freshness, windows, a reset that is tried
@@ -109,6 +110,12 @@ pub struct World {
     oracle: Oracle,
     hosts: Vec<Host>,
     places: Vec<Place>,
+    /// From and until when each output's contactor does not open.
+    welded: Vec<(u64, u64)>,
+    /// Since when the watchdog of each output's device is not armed.
+    unarmed: Vec<Option<u64>>,
+    /// When another master wrote last to each output.
+    mastered: Vec<u64>,
     /// Until when something is wrong with each host.
     troubled_until: Vec<u64>,
     /// Until when a place may be energised by somebody else than the guard.
@@ -147,6 +154,9 @@ impl World {
             oracle: Oracle::new(&scenario, levels),
             hosts: vec![Host::default(); scenario.hosts.len()],
             places: vec![Place::default(); scenario.outputs.len()],
+            welded: vec![(0, 0); scenario.outputs.len()],
+            unarmed: vec![Some(0); scenario.outputs.len()],
+            mastered: vec![0; scenario.outputs.len()],
             troubled_until: vec![0; scenario.hosts.len()],
             excused: vec![0; scenario.outputs.len()],
             device_rng: rng.fork(),
@@ -246,6 +256,7 @@ impl World {
         self.net.borrow_mut().unfriendly = false;
         for host in 0..self.hosts.len() {
             self.hosts[host].wrong = None;
+            self.welded.fill((0, 0));
             self.net.borrow_mut().partition(host, false);
             self.net.borrow_mut().refuse(host, false);
         }
@@ -429,6 +440,7 @@ impl World {
         self.oracle
             .turned(&self.scenario, &guard, self.now, &mut self.coverage);
         self.judge_poison(&guard);
+        self.judge_escalation(&guard);
         let due = guard.due(threaded);
         self.guard = Some(guard);
         let late = self.lateness();
@@ -437,6 +449,9 @@ impl World {
 
     fn acted(&mut self, guard: &Guard, act: &Act) {
         self.digest.bytes(format!("{act:?}").as_bytes());
+        if matches!(act, Act::Reset { released: true, .. }) {
+            self.judge_release();
+        }
         self.oracle
             .acted(&self.scenario, guard, act, self.now, &mut self.coverage);
     }
@@ -465,7 +480,11 @@ impl World {
                 HostKind::Broker(_) => {}
                 HostKind::Outputs => {
                     let address = u16::from_be_bytes([bytes[8], bytes[9]]);
-                    if let Some(output) = self.output_at(host, address) {
+                    let coil = bytes[7] == 5;
+                    if let Some(output) = self.output_at(host, address).filter(|_| coil) {
+                        if bytes[10] == 0xFF {
+                            self.judge_watchdog(output);
+                        }
                         self.oracle
                             .sent(&self.scenario, guard, output, conn, &bytes, self.now);
                     }
@@ -512,6 +531,9 @@ impl World {
 
     fn deliver(&mut self, conn: usize, bytes: &[u8]) {
         let host = self.net.borrow().conns[conn].host;
+        let closed: Vec<bool> = (0..self.places.len())
+            .map(|output| self.is_closed(output))
+            .collect();
         let mut net = self.net.borrow_mut();
         if net.is_partitioned(host) {
             // It was on its way when the partition began.
@@ -520,6 +542,7 @@ impl World {
         match self.scenario.hosts[host] {
             HostKind::Input(device) => {
                 let mut sensors = Sensors {
+                    closed: &closed,
                     scenario: &self.scenario,
                     levels: &self.oracle.levels,
                     readings: &mut self.oracle.readings,
@@ -538,7 +561,7 @@ impl World {
                 let held = net.is_orphan(conn);
                 let written = plant::answer_write(
                     host,
-                    &self.hosts[host],
+                    &mut self.hosts[host],
                     conn,
                     bytes,
                     &self.scenario,
@@ -547,6 +570,7 @@ impl World {
                     &mut self.device_rng,
                 );
                 drop(net);
+                self.look_at_watchdogs(host);
                 if let Some(written) = written {
                     self.digest
                         .add(written.output as u64 * 2 + u64::from(written.run));
@@ -572,7 +596,109 @@ impl World {
         }
     }
 
+    /// Whether an output's contactor is closed: it is pulled, or welded to.
+    fn is_closed(&self, output: usize) -> bool {
+        let (from, until) = self.welded[output];
+        self.places[output].energised(self.now) || (from..until).contains(&self.now)
+    }
+
+    fn look_at_watchdogs(&mut self, host: usize) {
+        for (index, output) in self.scenario.outputs.iter().enumerate() {
+            if output.host != host {
+                continue;
+            }
+            let (address, value) = output.watchdog_register();
+            let armed = output.check_every.is_none()
+                || self.hosts[host].registers.get(&address) == Some(&value);
+            match (armed, self.unarmed[index]) {
+                (true, _) => self.unarmed[index] = None,
+                (false, None) => self.unarmed[index] = Some(self.now),
+                (false, Some(_)) => {}
+            }
+        }
+    }
+
+    /// H-64: no permit is sent for long to a device whose watchdog is not armed.
+    fn judge_watchdog(&mut self, output: usize) {
+        let plan = &self.scenario.outputs[output];
+        let (Some(every), Some(since)) = (plan.check_every, self.unarmed[output]) else {
+            return;
+        };
+        let since = since.max(self.oracle.held_until());
+        if self.now > since + every + 2 * plan.confirm_within + 2 * WAY_MAX + 2 * TURN_MAX {
+            self.oracle.fail("H-64", self.now, format!("a permit was sent to output {output}, whose device has had no armed watchdog for {} ms", (self.now - since) / MS));
+        }
+    }
+
+    /// H-58 and H-59: a reset releases only what has stopped, where somebody looks.
+    fn judge_release(&mut self) {
+        for (index, output) in self.scenario.outputs.iter().enumerate() {
+            if self.oracle.withheld(index).is_none() {
+                continue;
+            }
+            let looked_at = |(period, within): (u64, u64)| {
+                self.now
+                    > self.mastered[index].max(self.oracle.held_until())
+                        + 2 * period
+                        + within
+                        + output.confirm_within
+                        + 4 * WAY_MAX
+            };
+            if output.read_back.is_some_and(looked_at) && self.places[index].energised(self.now) {
+                self.oracle.fail("I3", self.now, format!("a reset released output {index}, whose coil has not fallen and is read back"));
+                return;
+            }
+            let (from, until) = self.welded[index];
+            if let Some((tag, _)) = output.feedback
+                && (from..until).contains(&self.now)
+                && self.now > from + self.scenario.tags[tag].stale_after + WAY_MAX + TURN_MAX
+            {
+                self.oracle.fail("I3", self.now, format!("a reset released output {index}, whose contactor is closed and is looked at"));
+                return;
+            }
+        }
+    }
+
+    /// H-59: a contactor that does not open trips the next output.
+    fn judge_escalation(&mut self, guard: &Guard) {
+        for (index, output) in self.scenario.outputs.iter().enumerate() {
+            let (Some((tag, within)), Some(to), Some(withheld_at)) = (
+                output.feedback,
+                output.escalate_to,
+                self.oracle.withheld(index),
+            ) else {
+                continue;
+            };
+            let (from, until) = self.welded[index];
+            if !(from..until).contains(&self.now) || withheld_at < from {
+                continue;
+            }
+            let patience =
+                output.confirm_within + output.read_back.map_or(0, |(_, within)| within) + within;
+            let since = withheld_at.max(self.oracle.held_until());
+            let due =
+                since + patience + self.scenario.tags[tag].stale_after + WAY_MAX + 3 * TURN_MAX;
+            if self.now <= due {
+                continue;
+            }
+            sometimes!(self.coverage, "a welded contactor escalated", true);
+            if guard.lane.permits().get(to) == Some(&Permit::Granted)
+                && self.scenario.outputs[to].controlled.is_none()
+            {
+                self.oracle.fail(
+                    "H-59",
+                    self.now,
+                    format!("output {index} does not open, and output {to} is still granted"),
+                );
+                return;
+            }
+        }
+    }
+
     fn level(&mut self, tag: usize) {
+        if self.scenario.tags[tag].kind != Kind::Level {
+            return;
+        }
         if self.healing {
             return;
         }
@@ -744,12 +870,31 @@ impl World {
                 self.at(lasting, Ev::Mend(host));
             }
             Fault::OtherMaster => self.other_master(host),
+            Fault::WatchdogLapsed => {
+                self.hosts[host].registers.clear();
+                self.look_at_watchdogs(host);
+            }
+            Fault::Welded => {
+                for output in 0..self.places.len() {
+                    let here = self.scenario.outputs[output].host == host;
+                    if here
+                        && self.scenario.outputs[output].feedback.is_some()
+                        && self.places[output].energised(self.now)
+                    {
+                        self.welded[output] = (self.now, self.now + lasting + 1_000 * MS);
+                    }
+                }
+            }
+            // Without reading back nobody can tell.
+            Fault::EchoLies if !self.reads_back(host) => {}
             Fault::DeviceRestart => {
                 for output in 0..self.places.len() {
                     if self.scenario.outputs[output].host == host {
                         self.places[output] = Place::default();
                     }
                 }
+                self.hosts[host].registers.clear();
+                self.look_at_watchdogs(host);
                 let mut net = self.net.borrow_mut();
                 for conn in net.up(host) {
                     net.end(conn, true);
@@ -764,12 +909,22 @@ impl World {
         }
     }
 
+    fn reads_back(&self, host: usize) -> bool {
+        let mut here = self
+            .scenario
+            .outputs
+            .iter()
+            .filter(|output| output.host == host);
+        here.all(|output| output.read_back.is_some())
+    }
+
     fn other_master(&mut self, host: usize) {
         let own: Vec<usize> = (0..self.places.len())
             .filter(|output| self.scenario.outputs[*output].host == host)
             .collect();
         let output = *self.rng.pick(&own);
         let plan = &self.scenario.outputs[output];
+        self.mastered[output] = self.now;
         // It keeps the device's watchdog content by itself.
         self.places[output].write(true, self.now, 60_000 * MS);
         let patience = plan.refresh + plan.confirm_within + 2 * WAY_MAX + 4 * TURN_MAX;
@@ -796,10 +951,11 @@ impl World {
             .guard
             .as_ref()
             .is_some_and(|guard| guard.outputs[output].is_up());
-        let withheld = self
-            .guard
-            .as_ref()
-            .is_some_and(|guard| guard.lane.latch_of(output as u16).is_some());
+        let withheld = self.guard.is_some()
+            && self
+                .oracle
+                .withheld(output)
+                .is_some_and(|since| since < wrote);
         let energised = self.places[output].energised(self.now);
         if energised && withheld && up && reachable {
             let on_since_before = self.places_written_by_guard(output, wrote);

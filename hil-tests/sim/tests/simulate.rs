@@ -4,7 +4,7 @@
 use hil_tests_sim::{Options, campaign, run};
 
 /// Virtual seconds with faults: less in a debug build, which is some ten times slower.
-const SECONDS: u64 = if cfg!(debug_assertions) { 12 } else { 60 };
+const SECONDS: u64 = if cfg!(debug_assertions) { 5 } else { 60 };
 
 #[test]
 fn i1_to_i9_hold_under_faults_and_it_arms_again_afterwards() {
@@ -22,21 +22,22 @@ fn the_same_seed_is_the_same_run_and_another_is_not() {
     }
 }
 
-/// Seeds that once failed, with what they found.
+/// Seeds that once failed, with what they found. A seed is a run of this version of the simulator: when scenarios are drawn
+/// otherwise it is another run, and the test beside the code that was mended is what stays.
 #[test]
 fn seeds_that_once_failed() {
     for (seed, found) in [
         (
-            31,
-            "I6: a channel that was bad from its first sample on left its rule waiting",
+            235,
+            "I2: a refresh was sent after an output of the same group had failed in the same turn",
         ),
-        (34, "I6: the same over MQTT"),
-        (124, "I6: the same"),
+        (
+            353,
+            "I3: a release that waited while the lane hung was decided upon what was known before",
+        ),
+        (781, "I3: the same"),
     ] {
-        assert_eq!(
-            run(seed, Options::seconds(60)).violation,
-            None,
-            "seed {seed}: {found}"
-        );
+        let options = Options::seconds(if cfg!(debug_assertions) { 45 } else { 60 });
+        assert_eq!(run(seed, options).violation, None, "seed {seed}: {found}");
     }
 }

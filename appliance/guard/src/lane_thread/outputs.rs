@@ -96,7 +96,11 @@ impl Runner {
                 continue;
             }
             output.ready = false;
-            if self.orders.is_forbidden() && output.connection.permit() == Permit::Granted {
+            // The output before this one may have failed just now, and latched the group of both (I2).
+            let withheld = self.lane.permits().get(usize::from(index)) == Some(&Permit::Withheld);
+            if (withheld || self.orders.is_forbidden())
+                && output.connection.permit() == Permit::Granted
+            {
                 // A refresh may be due: it must not be sent. What became of the stop is seen by the steps that follow.
                 let _ = output.connection.drive(Permit::Withheld, at);
             }

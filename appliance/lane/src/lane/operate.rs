@@ -78,6 +78,7 @@ impl<E: RuleEngine> Lane<E> {
     }
 
     fn press(&mut self, hand: Hand, now: MonoNs) -> Result<(), ResetRefusal> {
+        self.notice_stale(now);
         let refusal = self.reset_refusal();
         self.reset.standing(refusal.is_some());
         if let Some(refusal) = refusal {
@@ -100,6 +101,8 @@ impl<E: RuleEngine> Lane<E> {
     }
 
     fn release(&mut self, hand: Hand, now: MonoNs) -> Result<(), ResetRefusal> {
+        // A lane that was held up must not decide upon what it knew before (I4).
+        self.notice_stale(now);
         let standing = self.reset_refusal();
         self.reset.standing(standing.is_some());
         if let Err(fault) = self.reset.release(hand, now) {

@@ -233,10 +233,11 @@ impl Bench {
         bench
     }
 
-    /// Presses, holds for the least time, releases.
+    /// Releases a reset at `at` that has been held for the least time.
     pub(crate) fn reset(&mut self, at: MonoNs) -> Result<(), ResetRefusal> {
-        self.lane.press_reset(8, at)?;
-        self.lane.release_reset(8, at.after(DurNs::from_ms(100)))
+        let pressed = at.since(MonoNs::ZERO).as_ns() - 100_000_000;
+        self.lane.press_reset(8, MonoNs::from_ns(pressed))?;
+        self.lane.release_reset(8, at)
     }
 
     pub(crate) fn confirm(&mut self, output: u16, at: MonoNs) {

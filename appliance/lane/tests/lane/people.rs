@@ -95,6 +95,26 @@ fn h54_a_reset_must_be_pressed_held_and_released_by_one_hand() {
 }
 
 #[test]
+fn i3_a_release_that_waited_while_the_lane_was_held_up_sees_what_went_stale_meanwhile() {
+    let mut bench = Bench::armed();
+    bench.lane.trip(ms(20));
+    bench.lane.tick(ms(20));
+    bench.prove_safe(21);
+    bench.lane.tick(ms(21));
+    bench.lane.press_reset(7, ms(22)).unwrap();
+    // The lane's thread does not run; both tags are older than they may be when it does again.
+    assert!(
+        matches!(
+            bench.lane.release_reset(7, ms(1_000)),
+            Err(ResetRefusal::RuleNotClear { .. })
+        ),
+        "I3, I4"
+    );
+    bench.lane.tick(ms(1_000));
+    assert!(bench.lane.latch_of(0).is_some());
+}
+
+#[test]
 fn h54_the_reset_button_acts_on_its_release_and_never_when_it_is_stuck() {
     let mut plan = redundant();
     plan.tags.push(tag("button", 10_000));
