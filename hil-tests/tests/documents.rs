@@ -132,3 +132,15 @@ fn every_hazard_and_invariant_has_its_row_and_a_test_or_a_reason() {
         bare.join(", ")
     );
 }
+
+#[test]
+fn the_pack_in_the_readme_is_the_shipped_one() {
+    let readme = read("README.md");
+    let pack = read("rules/packs/pump-minimal.yaml");
+    let shown = readme
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    assert_eq!(shown, &pack[pack.find("tripline: 1").unwrap()..]);
+}
