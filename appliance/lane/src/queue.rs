@@ -142,4 +142,72 @@ mod tests {
             assert_eq!(frame, [first, first + 1, first + 2], "H-26");
         }
     }
+
+    /// What the two ends do, one whole call after the other, in every order that there is.
+    ///
+    /// A model checker of memory orders (loom, shuttle) cannot look inside: rtrb names the processor's own atomics, with no
+    /// facade to put others in their place, and a model of ours would check the model. Ours is the counter beside the ring;
+    /// each of its uses is one atomic operation, so whole calls in every order are all its interleavings. The
+    /// orders within the ring are rtrb's to prove; the test above runs them on two threads.
+    #[test]
+    fn h25_h26_in_every_interleaving_each_frame_is_whole_in_order_and_taken_once_or_told_as_lost() {
+        const PUSHES: u32 = 7;
+        const ASKS: u32 = 7;
+        let mut orders = 0_u32;
+        let mut lost_in = 0_u32;
+        // A bit set is the driver's turn.
+        for order in 0..(1_u32 << (PUSHES + ASKS)) {
+            if order.count_ones() != PUSHES {
+                continue;
+            }
+            orders += 1;
+            let (mut producer, mut consumer) = frame_queue(4);
+            let (mut pushed, mut refused, mut told, mut asked) = (0_u16, 0_u64, 0_u64, 0_u32);
+            let mut taken: Vec<u16> = Vec::new();
+            for turn in 0..PUSHES + ASKS + 2 {
+                // After all turns the lane asks and drains once more.
+                if turn < PUSHES + ASKS && order & (1 << turn) != 0 {
+                    refused += u64::from(producer.push_frame(&frame(2, pushed * 2)).is_err());
+                    pushed += 1;
+                } else if asked % 2 == 0 && turn < PUSHES + ASKS || turn == PUSHES + ASKS {
+                    asked += 1;
+                    told += consumer.newly_lost();
+                    let newest = taken.last().map_or(0, |last| u64::from(last / 2) + 1);
+                    let gaps = newest - taken.len() as u64 / 2;
+                    assert!(
+                        told >= gaps,
+                        "H-25: a gap is told by the next question, {order:b}"
+                    );
+                } else {
+                    asked += 1;
+                    consumer.drain(|sample| taken.push(sample.tag.0));
+                }
+            }
+            assert!(consumer.is_empty());
+            assert_eq!(
+                told, refused,
+                "H-25: each loss is told, and once: {order:b}"
+            );
+            assert_eq!(
+                taken.len() as u64 / 2 + refused,
+                u64::from(PUSHES),
+                "{order:b}"
+            );
+            for pair in taken.chunks(2) {
+                assert_eq!(
+                    pair,
+                    [pair[0], pair[0] + 1],
+                    "H-26: a frame is whole: {order:b}"
+                );
+                assert_eq!(pair[0] % 2, 0, "H-26: {order:b}");
+            }
+            assert!(taken.is_sorted(), "H-26: in order: {order:b}");
+            lost_in += u32::from(refused > 0);
+        }
+        assert_eq!(orders, 3_432, "14 over 7");
+        assert!(
+            lost_in > 1_000 && lost_in < orders,
+            "both happen: {lost_in}"
+        );
+    }
 }
