@@ -14,7 +14,7 @@ use crate::finding::Code;
 use crate::raw::{self, EnvelopeCheck, Reintegrate};
 use crate::read::{Cx, Span};
 use crate::scalar::{Bounds, Number};
-use rt_config::limits::{ID_BYTES_MAX, TEXT_BYTES_MAX};
+use rt_config::limits::{ENVELOPE_SOURCE_BYTES_MAX, TEXT_BYTES_MAX};
 
 /// Where the live band of a 4-20 mA loop begins, and how wide it is, in mA.
 const LIVE_FROM_MA: f64 = 4.0;
@@ -221,7 +221,18 @@ fn envelope_plan(envelope: &raw::Envelope, cx: &mut Cx<'_, '_>) -> Option<Envelo
         },
     };
     let source = envelope.source.get()?;
-    check_text("`source`", source, ID_BYTES_MAX, cx);
+    // Stands in a line of words separated by spaces; the guard would refuse it at its start.
+    if check_text("`source`", source, ENVELOPE_SOURCE_BYTES_MAX, cx)
+        && !source.value.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        cx.findings.error(
+            Code::BadText,
+            &source.span,
+            "`source` holds spaces or characters beyond ASCII".to_owned(),
+            "write it as one word of ASCII, such as `press-7`, as its publisher writes it"
+                .to_owned(),
+        );
+    }
     let check = match envelope.check.get()? {
         EnvelopeCheck::Crc32c => CheckPlan::Crc32c,
         EnvelopeCheck::Keyed(keyed) => {
