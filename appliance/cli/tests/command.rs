@@ -189,6 +189,16 @@ fn misuse_is_exit_code_2() {
         &["trip"],
         &["status", "--format", "xml"],
         &["demo", "--seed", "-1"],
+        &[
+            "bypass",
+            "v/t",
+            "--for",
+            "30",
+            "--why",
+            "a time needs its unit",
+        ],
+        &["bypass", "v/t", "--for", "30m"],
+        &["shelve", "r", "--why", "for ever"],
     ] {
         let misused = tripline(args);
         assert_eq!(code(&misused), 2, "{args:?}");
@@ -213,7 +223,15 @@ fn without_a_guard_every_question_says_how_to_start_one() {
         &["status"][..],
         &["tags"],
         &["latency"],
-        &["reset"],
+        &["reset", "--who", "Anna"],
+        &["acknowledge"],
+        &["bypass"],
+        &["bypass", "v/t", "--for", "30m", "--why", "test"],
+        &["bypass", "--end", "v/t"],
+        &["shelve"],
+        &["shelve", "r", "--for", "1h", "--why", "test"],
+        &["shelve", "--end", "r"],
+        &["lift", "crash loop"],
         &["trip", "--reason", "test"],
         &["events"],
     ] {

@@ -132,7 +132,9 @@ fn play(stage: &mut Stage, once: bool, stop: &StopSignal, out: &mut Out) -> Resu
 
 /// Asks for a reset until the inputs are good. True when it never was granted.
 fn first_reset(stage: &mut Stage, stop: &StopSignal, out: &mut Out) -> Result<bool, CliError> {
-    out.line("The guard has started, and its outputs are stopped: it always starts tripped.")?;
+    out.line(
+        "The guard has started, and its outputs are stopped and latched: it always starts so.",
+    )?;
     out.line("Only a person may release it (`tripline reset`). Here the demo plays that person.")?;
     let deadline = Instant::now() + RESET_WITHIN;
     loop {
