@@ -1,12 +1,17 @@
 //! The device's own watchdog: armed on every connection, read back, and looked at again and again (H-63, H-64).
 //!
 //! ```text
-//!              LastDone              LastDone
-//!   Writing ──────────────▶ Verifying ───────▶ Armed ◀┐ Done, LastDone
-//!     ▲ ▲                       │                │ └──┘
-//!     │ └──── Failed, Lost ─────┴────────────────┘
-//!     └ Done (the next register), Failed, Lost (from the first)
+//!             LastDone               LastDone
+//!   Writing ───────────▶ Verifying ───────────▶ Armed ◀┐ Done, LastDone
+//!    ▲   ▲                   │ Failed            │  ▲└─┘
+//!    │   │ Failed            ▼                   │  │ LastDone
+//!    │   └─────────────── Looking ◀──────────────┘──┘
+//!    └ Lost, from every phase            Failed
 //! ```
+//!
+//! **Outputs of one station share its watchdog, and each arms it.** Some stations have to be stopped to be armed, so the
+//! arming of one is a lapse to another that looks just then. Whoever finds it not armed therefore looks once more, and
+//! arms only when it still is not: by then another may have done it.
 //!
 //! A register that arms and is refused with an exception does not fail the arming: stations refuse to be told while
 //! their watchdog runs what they hold already. What is read back decides.
@@ -27,6 +32,8 @@ pub(crate) enum Arming {
     Verifying,
     /// All held what they must; they are read again from time to time.
     Armed,
+    /// One did not; they are read once more before anything is written.
+    Looking,
 }
 
 /// What happens to it.
@@ -44,7 +51,7 @@ pub(crate) enum Step {
 
 impl Arming {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 3] = [Self::Writing, Self::Verifying, Self::Armed];
+    pub(crate) const ALL: [Self; 4] = [Self::Writing, Self::Verifying, Self::Armed, Self::Looking];
 }
 
 impl Step {
@@ -55,10 +62,12 @@ impl Step {
 /// The phase after `step`.
 pub(crate) const fn next(phase: Arming, step: Step) -> Arming {
     match (phase, step) {
-        (_, Step::Failed | Step::Lost) => Arming::Writing,
+        (_, Step::Lost) => Arming::Writing,
+        (Arming::Writing | Arming::Looking, Step::Failed) => Arming::Writing,
+        (Arming::Verifying | Arming::Armed, Step::Failed) => Arming::Looking,
         (_, Step::Done) => phase,
         (Arming::Writing, Step::LastDone) => Arming::Verifying,
-        (Arming::Verifying | Arming::Armed, Step::LastDone) => Arming::Armed,
+        (Arming::Verifying | Arming::Armed | Arming::Looking, Step::LastDone) => Arming::Armed,
     }
 }
 
@@ -125,7 +134,7 @@ impl DeviceWatchdog {
     pub(crate) fn done(&mut self, now: MonoNs) {
         let length = match self.phase {
             Arming::Writing => self.arm.len(),
-            Arming::Verifying | Arming::Armed => self.expect.len(),
+            Arming::Verifying | Arming::Armed | Arming::Looking => self.expect.len(),
         };
         self.at = self.at.saturating_add(1);
         self.due = now;
@@ -141,14 +150,13 @@ impl DeviceWatchdog {
         }
     }
 
-    /// It is not, or the device refused to be written to. Armed again: at once after a lapse, later after an attempt
+    /// It is not, or the device refused to be written to. Looked at again: at once after a lapse, later after an arming
     /// that failed. Returns whether it was armed until now.
     pub(crate) fn failed(&mut self, now: MonoNs) -> bool {
         let lapsed = self.is_armed();
-        let again = if lapsed {
-            now
-        } else {
-            now.after(self.check_every)
+        let again = match self.phase {
+            Arming::Armed | Arming::Looking => now,
+            Arming::Writing | Arming::Verifying => now.after(self.check_every),
         };
         self.restart(Step::Failed, again);
         self.tell(false, now);
@@ -172,7 +180,7 @@ impl DeviceWatchdog {
         self.phase = next(self.phase, step);
         self.at = 0;
         self.due = due;
-        if self.arm.is_empty() {
+        if self.arm.is_empty() && self.phase == Arming::Writing {
             self.phase = next(self.phase, Step::LastDone);
         }
     }
@@ -190,15 +198,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h64_only_the_last_match_after_a_whole_arming_arms_and_every_fault_begins_anew() {
+    fn h64_only_the_last_match_arms_and_nothing_that_failed_does() {
         for phase in Arming::ALL {
             for step in Step::ALL {
                 let after = next(phase, step);
                 if after == Arming::Armed && phase != Arming::Armed {
-                    assert_eq!((phase, step), (Arming::Verifying, Step::LastDone));
+                    assert_eq!(step, Step::LastDone);
+                    assert!(matches!(phase, Arming::Verifying | Arming::Looking));
                 }
                 if matches!(step, Step::Failed | Step::Lost) {
-                    assert_eq!(after, Arming::Writing, "H-64");
+                    assert_ne!(after, Arming::Armed, "H-64");
+                }
+                if step == Step::Lost {
+                    assert_eq!(after, Arming::Writing, "H-64: every connection arms anew");
                 }
             }
         }

@@ -387,6 +387,7 @@ fn h64_a_lapse_is_told_stops_and_is_armed_again() {
     assert_eq!(machine.take_note(), Some(lapsed), "H-64");
     let safe = exchange(&mut machine, ms(1_000), STOP, 0).unwrap();
     assert_eq!(value(safe), Some(Confirmed::Safe));
+    exchange(&mut machine, ms(1_000), CHECK, 0).unwrap();
     for expected in ARM {
         exchange(&mut machine, ms(1_001), expected, 0).unwrap();
     }
@@ -414,7 +415,24 @@ fn h64_a_watchdog_that_cannot_be_armed_is_told_and_tried_again_without_hurry() {
             told += usize::from(machine.take_note().is_some());
         }
     }
-    assert_eq!((checks, told), (5, 1));
+    // Each second one look before the arming, and one after it.
+    assert_eq!((checks, told), (9, 1));
+}
+
+#[test]
+fn h64_a_watchdog_that_another_output_of_the_station_armed_meanwhile_is_not_disturbed() {
+    let mut machine = Machine::new(&with_watchdog());
+    for expected in [STOP, ARM[0], ARM[1]] {
+        exchange(&mut machine, ms(0), expected, 0).unwrap();
+    }
+    // The other one stopped it to arm it.
+    exchange(&mut machine, ms(0), CHECK, 0).unwrap();
+    for at in (100..1_000).step_by(100) {
+        exchange(&mut machine, ms(at), STOP, 0).unwrap();
+    }
+    exchange(&mut machine, ms(1_000), STOP, 0).unwrap();
+    exchange(&mut machine, ms(1_000), CHECK, 1).unwrap();
+    assert_eq!(machine.watchdog_armed(), Some(true), "nothing was written");
 }
 
 #[test]
