@@ -1,13 +1,15 @@
 //! Faults put into a running guard, to see that it sees them. Only with the feature `inject`, which no build that is
 //! shipped has: a guard that can be told to fail is no guard.
 //!
-//! The environment variable `TRIPLINE_INJECT` names a file; the word in it is carried out within a few milliseconds.
+//! The environment variable `TRIPLINE_INJECT` names a file; the word in it is carried out within a few milliseconds, by
+//! every lane or by the one that is named behind it.
 #![allow(
     clippy::panic,
     clippy::as_conversions,
     reason = "panicking is the fault; the discriminants are the words"
 )]
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -44,6 +46,8 @@ const WORDS: [(&str, Order); 8] = [
 ];
 
 static ORDER: AtomicU8 = AtomicU8::new(0);
+/// The only lane that carries it out; empty for every one.
+static LANE: Mutex<String> = Mutex::new(String::new());
 
 /// Watches the file, if one is named.
 pub(crate) fn listen() {
@@ -60,8 +64,13 @@ pub(crate) fn listen() {
             loop {
                 let word = std::fs::read_to_string(&path).unwrap_or_default();
                 if word != known {
-                    let order = WORDS.iter().find(|(name, _)| *name == word.trim());
+                    let mut words = word.split_whitespace();
+                    let first = words.next().unwrap_or_default();
+                    let order = WORDS.iter().find(|(name, _)| *name == first);
                     if let Some((_, order)) = order {
+                        if let Ok(mut lane) = LANE.lock() {
+                            *lane = words.next().unwrap_or_default().to_owned();
+                        }
                         ORDER.store(*order as u8, Ordering::Release);
                     }
                     known = word;
@@ -72,7 +81,14 @@ pub(crate) fn listen() {
 }
 
 fn is(order: Order) -> bool {
-    ORDER.load(Ordering::Acquire) == order as u8
+    ORDER.load(Ordering::Acquire) == order as u8 && is_meant()
+}
+
+fn is_meant() -> bool {
+    let thread = std::thread::current();
+    let own = thread.name().and_then(|name| name.strip_prefix("lane-"));
+    LANE.lock()
+        .is_ok_and(|lane| lane.is_empty() || own.is_none_or(|own| own == *lane))
 }
 
 /// At the begin of a lane's turn.

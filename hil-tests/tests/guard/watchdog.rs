@@ -7,7 +7,7 @@ use hil_tests::binaries;
 use hil_tests::guard::{Guard, Site, wait_until};
 use hil_tests::hostile::Device;
 use hil_tests::packs;
-use hil_tests::stand::{HEALTHY, Setup, Stand, output, refusal, wait_event};
+use hil_tests::stand::{DANGER, HEALTHY, Setup, Stand, output, refusal, rule, wait_event};
 
 const INJECT: &str = "inject";
 
@@ -228,4 +228,80 @@ fn h61_the_sentinels_stop_goes_over_a_connection_that_stood_by() {
     );
     assert!(!stand.device.coil(0));
     assert_eq!(stand.device.connections_taken(), before, "H-61");
+}
+
+/// Two machines, each with its lane and its device.
+fn two_lanes(first: &Device, second: &Device) -> String {
+    let mut yaml = String::from("tripline: 1\npack: { name: two, version: \"1\" }\nlanes:\n");
+    let lanes = [("first", first), ("second", second)];
+    for (lane, _) in lanes {
+        yaml += &format!("  {lane}: {{ wait: park }}\n");
+    }
+    yaml += "devices:\n";
+    for (lane, device) in lanes {
+        let port = device.address().port();
+        yaml += &format!(
+            "  {lane}_io: {{ lane: {lane}, modbus: {{ host: 127.0.0.1, port: {port}, poll: 10ms, timeout: 250ms, addressing: zero_based }} }}\n"
+        );
+    }
+    yaml += "tags:\n";
+    for (lane, _) in lanes {
+        yaml += &format!(
+            "  {lane}_value: {{ device: {lane}_io, register: {{ table: holding, address: 0 }}, type: u16, unit: mm/s, range: [0, 1000], stale_after: 500ms }}\n"
+        );
+    }
+    yaml += "outputs:\n";
+    for (lane, _) in lanes {
+        yaml += &format!(
+            "  {lane}_run: {{ device: {lane}_io, coil: 0, refresh: 50ms, confirm_within: 400ms }}\n"
+        );
+    }
+    yaml += "rules:\n";
+    for (lane, _) in lanes {
+        yaml += &format!(
+            "  - {{ id: {lane}_over, when: {lane}_value > 500 mm/s, level: danger, stops: [{lane}_run], deadline: 10s, message: over the limit }}\n"
+        );
+    }
+    yaml
+}
+
+#[test]
+fn h31_a_lane_that_hangs_takes_no_other_with_it() {
+    let (first, second) = (Device::default(), Device::default());
+    first.show(HEALTHY);
+    second.show(HEALTHY);
+    let site = Site::new(&packs::bundle(&two_lanes(&first, &second)));
+    let file = site.file(INJECT);
+    let order = file.clone();
+    let guard = Guard::start_as(site, binaries::guard_that_fails(), |command| {
+        command.env("TRIPLINE_INJECT", file);
+    });
+    wait_until("both machines may run", || {
+        let _ = guard.reset();
+        first.coil(0) && second.coil(0)
+    });
+    std::fs::write(order, "hang first").expect("the order is written");
+    wait_until("the first machine is stopped", || !first.coil(0));
+    wait_event(&guard.socket(), "the watchdog tells", |body| {
+        matches!(body, EventBody::SelfCheck { check, detail, .. }
+            if check == "watchdog" && detail.contains("lane first"))
+    });
+    // The other lane is not asked what the first cannot answer: status, permit, rules, stop, all as before.
+    let status = guard.status();
+    assert_eq!(status.state, State::Tripped);
+    assert_eq!(output(&status, "second_run").permit, "granted");
+    assert_eq!(output(&status, "second_run").first_out, None);
+    assert_eq!(output(&status, "first_run").permit, "withheld");
+    assert_eq!(rule(&status, "second_over").state, "normal");
+    assert!(second.coil(0), "nobody has stopped the second machine");
+    second.show(DANGER);
+    wait_until("its own rule stops it", || !second.coil(0));
+    let first_out = output(&guard.status(), "second_run").first_out;
+    assert_eq!(first_out.as_deref(), Some("condition"));
+    let trip = Request::Trip {
+        reason: "a test".to_owned(),
+    };
+    assert_eq!(guard.ask(&trip), Reply::Done {}, "a stop is always taken");
+    assert_eq!(guard.terminate(), Some(6));
+    assert!(!first.coil(0) && !second.coil(0));
 }
