@@ -7,14 +7,14 @@
     reason = "tests"
 )]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use appliance_cli::build::{Checked, check_bytes};
-use appliance_cli::prooftest::{Faults, Outcome, Report, simulate};
-use drivers_frame::{DurNs, TagId};
+use appliance_cli::prooftest::{Faults, Mode, Outcome, Report, simulate, verify};
 use hil_tests::binaries;
-use rules_bundle::{FeedbackPlan, ReadBackPlan};
+use hil_tests::stand::{DANGER, HEALTHY, Setup, Stand};
 
 /// Deadlines that a busy machine keeps: this test is of paths, not of speed.
 const PACK: &str = r#"tripline: 1
@@ -30,35 +30,16 @@ tags:
   door.closed: { device: io, discrete: 3, stale_after: 1s }
   contactor.open: { device: io, discrete: 0, stale_after: 1s }
 outputs:
-  run: { device: io, coil: 0, refresh: 50ms, confirm_within: 500ms }
-  lamp: { device: io, register: 9, run: 1, safe: 2, refresh: 50ms, confirm_within: 500ms }
+  run: { device: io, coil: 0, refresh: 50ms, confirm_within: 500ms, device_time: 10ms, watchdog: none, read_back: { every: 50ms, within: 1s }, feedback: { tag: contactor.open, safe: true, within: 2s } }
+  lamp: { device: io, register: 9, run: 1, safe: 2, refresh: 50ms, confirm_within: 500ms, device_time: 10ms, watchdog: none, read_back: { every: 50ms, within: 1s } }
 rules:
   - { id: overpressure, when: pressure > 8 bar, level: danger, stops: [run, lamp], deadline: 10s, message: too much }
   - { id: door, when: "!door.closed", level: danger, stops: [run], deadline: 10s, message: open }
   - { id: high, when: pressure > 6 bar, level: alert, message: much }
 "#;
 
-/// The pack, with what proves the contactor of `run`.
 fn checked() -> Checked {
-    let mut checked = check_bytes(Path::new("small.yaml"), PACK.as_bytes()).expect("it loads");
-    let lane = &mut checked.plan.lanes[0];
-    let contactor = lane
-        .tags
-        .iter()
-        .position(|tag| tag.name == "contactor.open")
-        .expect("its tag");
-    lane.outputs[0].feedback = Some(FeedbackPlan {
-        tag: TagId(u16::try_from(contactor).unwrap()),
-        safe: true,
-        within: DurNs::from_ms(2_000),
-    });
-    for output in &mut lane.outputs {
-        output.read_back = Some(ReadBackPlan {
-            period: DurNs::from_ms(50),
-            within: DurNs::from_ms(1_000),
-        });
-    }
-    checked
+    check_bytes(Path::new("small.yaml"), PACK.as_bytes()).expect("it loads")
 }
 
 fn walk(faults: &Faults) -> Report {
@@ -214,4 +195,71 @@ fn h81_a_machine_is_not_moved_when_nobody_can_be_asked() {
     assert_eq!(nobody.status.code(), Some(1));
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
     assert!(said.contains("no guard answers"), "{said}");
+}
+
+#[test]
+fn a_test_on_the_machine_waits_for_its_person_and_proves_what_that_one_applies() {
+    let setup = Setup::default();
+    let stand = Stand::start(&setup);
+    let folder = tempfile::tempdir().unwrap();
+    let pack = folder.path().join("stand.yaml");
+    std::fs::write(&pack, setup.yaml(stand.device.address())).unwrap();
+    let mut test = Command::new(binaries::tripline())
+        .args([
+            "prooftest",
+            "stand.yaml",
+            "--yes-i-am-at-the-machine",
+            "--socket",
+        ])
+        .arg(stand.guard.socket())
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut applied = 0;
+    for line in BufReader::new(test.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.contains("Apply it now") {
+            applied += 1;
+            // Beyond what the sensor can measure: its wire is broken.
+            let broken = line.contains("fails");
+            stand.device.show(if broken { 60_000 } else { DANGER });
+        } else if line.contains("Take the stimulus away") {
+            assert!(!stand.device.coil(0), "it is stopped");
+            stand.device.show(HEALTHY);
+        }
+    }
+    assert!(test.wait().unwrap().success());
+    assert_eq!(applied, 2);
+    let public = std::fs::read_to_string(folder.path().join("prooftest.key.pub")).unwrap();
+    let filed = std::fs::read(folder.path().join("stand.prooftest.json")).unwrap();
+    let report = verify(&filed, &public).unwrap();
+    assert_eq!(report.mode, Mode::Machine);
+    assert!(
+        report
+            .paths
+            .iter()
+            .all(|path| path.outcome == Outcome::Passed),
+        "{}",
+        report.text()
+    );
+    assert!(report.paths.iter().all(|path| path.confirmed_ns.is_some()));
+}
+
+#[test]
+fn h62_a_guard_with_another_pack_is_not_tested() {
+    let stand = Stand::start(&Setup::default());
+    let site = Site::new();
+    let socket = stand.guard.socket();
+    let socket = socket.to_str().unwrap();
+    let refused = site.run(&[
+        "small.yaml",
+        "--yes-i-am-at-the-machine",
+        "--socket",
+        socket,
+    ]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("says nothing of the other"), "{said}");
 }

@@ -26,6 +26,53 @@ const MAKERS: [(WatchdogProfile, StationWatchdog); 3] = [
     (WatchdogProfile::BeckhoffBk, StationWatchdog::BeckhoffBk),
 ];
 
+/// A station with two coils under its watchdog.
+fn station(watchdog: Option<StationWatchdog>) -> StationMap {
+    let permit = |address| SimPermit {
+        table: Table::Coil,
+        address,
+        safe: 0,
+    };
+    StationMap {
+        unit: 1,
+        coils: Block { first: 0, count: 2 },
+        permits: vec![permit(0), permit(1)],
+        station_watchdog: watchdog,
+        ..StationMap::default()
+    }
+}
+
+fn plan(address: u16, port: u16, watchdog: Option<WatchdogProfile>) -> OutputPlan {
+    let armed: Option<WatchdogPlan> = watchdog.map(|profile| {
+        profile
+            .plan(DurNs::from_ms(1_000), DurNs::from_ms(20))
+            .unwrap()
+    });
+    OutputPlan {
+        name: "run".into(),
+        host: "127.0.0.1".into(),
+        port,
+        unit: 1,
+        device: "io".into(),
+        target: OutputTarget::Coil { address, run: true },
+        refresh: DurNs::from_ms(50),
+        confirm_within: DurNs::from_ms(10_000),
+        connect_timeout: DurNs::from_ms(10_000),
+        backoff_min: DurNs::from_ms(5),
+        backoff_max: DurNs::from_ms(50),
+        group: 0,
+        stop: StopCategory::Zero,
+        read_back: Some(ReadBackPlan {
+            period: DurNs::from_ms(20),
+            within: DurNs::from_ms(500),
+        }),
+        feedback: None,
+        escalate_to: None,
+        watchdog: armed,
+        device_time: DurNs::ZERO,
+    }
+}
+
 struct Bench {
     stations: Stations,
     output: OutputConnection,
@@ -39,50 +86,9 @@ impl Bench {
     }
 
     fn with(watchdog: Option<(WatchdogProfile, StationWatchdog)>) -> Self {
-        let map = StationMap {
-            unit: 1,
-            coils: Block { first: 0, count: 1 },
-            permits: vec![SimPermit {
-                table: Table::Coil,
-                address: 0,
-                safe: 0,
-            }],
-            station_watchdog: watchdog.map(|(_, kind)| kind),
-            ..StationMap::default()
-        };
-        let stations = Stations::start([map]).unwrap();
+        let stations = Stations::start([station(watchdog.map(|(_, kind)| kind))]).unwrap();
         let address = stations.address(0).unwrap();
-        let armed: Option<WatchdogPlan> = watchdog.map(|(profile, _)| {
-            profile
-                .plan(DurNs::from_ms(1_000), DurNs::from_ms(20))
-                .unwrap()
-        });
-        let plan = OutputPlan {
-            name: "run".into(),
-            host: "127.0.0.1".into(),
-            port: address.port(),
-            unit: 1,
-            device: "io".into(),
-            target: OutputTarget::Coil {
-                address: 0,
-                run: true,
-            },
-            refresh: DurNs::from_ms(50),
-            confirm_within: DurNs::from_ms(10_000),
-            connect_timeout: DurNs::from_ms(10_000),
-            backoff_min: DurNs::from_ms(5),
-            backoff_max: DurNs::from_ms(50),
-            group: 0,
-            stop: StopCategory::Zero,
-            read_back: Some(ReadBackPlan {
-                period: DurNs::from_ms(20),
-                within: DurNs::from_ms(500),
-            }),
-            feedback: None,
-            escalate_to: None,
-            watchdog: armed,
-            device_time: DurNs::ZERO,
-        };
+        let plan = plan(0, address.port(), watchdog.map(|(profile, _)| profile));
         Self {
             output: OutputConnection::new(&plan, address),
             stations,
@@ -256,4 +262,35 @@ fn h60_another_master_is_seen_and_every_one_of_its_writes_is_written_over() {
     bench.until_confirmed(Confirmed::Safe);
     bench.until_confirmed(Confirmed::Safe);
     assert!(!bench.coil());
+}
+
+#[test]
+fn h64_two_outputs_of_one_station_share_its_watchdog_and_both_come_to_run() {
+    for (profile, kind) in MAKERS {
+        let stations = Stations::start([station(Some(kind))]).unwrap();
+        let address = stations.address(0).unwrap();
+        let mut outputs = [0, 1]
+            .map(|coil| OutputConnection::new(&plan(coil, address.port(), Some(profile)), address));
+        let origin = Instant::now();
+        let clock = || MonoNs::from_ns(u64::try_from(origin.elapsed().as_nanos()).unwrap());
+        let mut proved = [0_u32; 2];
+        let mut lapses = 0;
+        while proved.iter().any(|proofs| *proofs < 20) {
+            assert!(origin.elapsed() < PATIENCE, "{profile:?}: {proved:?}");
+            for (output, proved) in outputs.iter_mut().zip(&mut proved) {
+                output.drive(Permit::Granted, clock());
+                output.step(&clock, |event| match event {
+                    OutputEvent::Confirmed {
+                        value: Confirmed::Run,
+                        ..
+                    } => *proved += 1,
+                    OutputEvent::Watchdog { armed: false, .. } if *proved > 0 => lapses += 1,
+                    _ => {}
+                });
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        // One arms while the other already runs, at most.
+        assert!(lapses <= 1, "{profile:?}: {lapses}");
+    }
 }
