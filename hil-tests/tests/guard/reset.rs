@@ -91,6 +91,20 @@ fn h54_a_release_without_a_press_or_too_early_is_refused_and_spends_the_press() 
 }
 
 #[test]
+fn h54_a_second_press_takes_the_first_one_back() {
+    let stand = Stand::start(&Setup::default());
+    // Whoever pressed first has gone away: nobody waits for it to run out.
+    let first = press(&stand);
+    let second = press(&stand);
+    std::thread::sleep(HOLD);
+    let late = release(&stand, first).expect_err("H-54: the first press is gone");
+    assert!(late.contains("no press"), "{late}");
+    assert!(!stand.device.coil(0), "I2");
+    assert_eq!(release(&stand, second), Ok(()));
+    wait_until("the permit reaches the device", || stand.device.coil(0));
+}
+
+#[test]
 fn h54_a_reset_that_is_held_as_by_a_stuck_button_is_refused() {
     let stand = Stand::start(&Setup::default());
     let nonce = press(&stand);
