@@ -18,7 +18,8 @@ use drivers_frame::{DurNs, TagId};
 use rules_expr::ir::{Op, Program};
 
 use crate::plan::{
-    Acquire, LanePlan, LinkPlan, ModbusPlan, MqttPlan, OutputPlan, RulePlan, StopCategory, Table,
+    Acquire, LanePlan, LinkPlan, ModbusPlan, MqttPlan, OnBad, OutputPlan, RulePlan, StopCategory,
+    Table,
 };
 use rt_config::limits::{FRAME_SAMPLES_MAX, MODBUS_BITS_MAX, MODBUS_REGISTERS_MAX};
 
@@ -118,13 +119,22 @@ impl Path {
         self.terms.iter().rev().max_by_key(|term| term.time.as_ns())
     }
 
+    /// Adds a term; a second one of the same kind and name makes the first longer, so that a table shows the whole sum.
     fn add(&mut self, kind: TermKind, of: &str, time: DurNs) {
-        if time > DurNs::ZERO {
-            self.terms.push(Term {
+        if time == DurNs::ZERO {
+            return;
+        }
+        let known = self
+            .terms
+            .iter_mut()
+            .find(|term| term.kind == kind && term.of == of);
+        match known {
+            Some(term) => term.time = term.time.plus(time),
+            None => self.terms.push(Term {
                 kind,
                 of: of.to_owned(),
                 time,
-            });
+            }),
         }
     }
 }
@@ -240,6 +250,31 @@ impl<'p> Budget<'p> {
             path.add(TermKind::Freshness, name, arrival.stale_after);
         }
         path.add(TermKind::Turn, "", arrival.turn);
+        self.delay(rule, path);
+        self.act(rule, path);
+        let path = &mut worst.loss;
+        let (name, arrival) = slowest(Arrival::by_loss);
+        path.add(TermKind::Transport, name, arrival.transport);
+        path.add(TermKind::Freshness, name, arrival.stale_after);
+        path.add(TermKind::Timer, "", self.lane.timer_period);
+        path.add(TermKind::Turn, "", arrival.turn);
+        if self.excludes(rule) {
+            self.delay(rule, path);
+        }
+        self.act(rule, path);
+        worst
+    }
+
+    /// Whether a bad channel is left out of the rule's vote. It does not trip then: the channels that are left decide once
+    /// it is stale, with the rule's delays.
+    fn excludes(&self, rule: &RulePlan) -> bool {
+        rule.voting
+            .and_then(|voting| self.lane.votings.get(usize::from(voting)))
+            .is_some_and(|voting| voting.on_bad == OnBad::Exclude)
+    }
+
+    /// What the rule waits for.
+    fn delay(&self, rule: &RulePlan, path: &mut Path) {
         let within = rule
             .debounce
             .map_or(DurNs::ZERO, |debounce| debounce.within);
@@ -252,15 +287,6 @@ impl<'p> Budget<'p> {
         if rule.on_delay.plus(within) > DurNs::ZERO {
             path.add(TermKind::Timer, "", self.lane.timer_period);
         }
-        self.act(rule, path);
-        let path = &mut worst.loss;
-        let (name, arrival) = slowest(Arrival::by_loss);
-        path.add(TermKind::Transport, name, arrival.transport);
-        path.add(TermKind::Freshness, name, arrival.stale_after);
-        path.add(TermKind::Timer, "", self.lane.timer_period);
-        path.add(TermKind::Turn, "", arrival.turn);
-        self.act(rule, path);
-        worst
     }
 
     /// From the tick to the proven stop: the slowest output of the groups that the rule latches.

@@ -283,3 +283,39 @@ fn reads_are_counted_as_the_driver_lays_them() {
     );
     assert_eq!(blocks(&coil), 2, "another table");
 }
+
+/// A bad channel that is left out does not trip: those that are left decide, with the rule's delays.
+#[test]
+fn h49_a_vote_that_leaves_a_bad_channel_out_waits_twice() {
+    let source = |on_bad: &str| {
+        with(
+            "rules:",
+            &format!(
+                "votings: {{ both: {{ channels: [vib, vib2], vote: 2oo2, on_bad: {on_bad} }} }}\nrules:"
+            ),
+        )
+        .replace(
+            "  flag:",
+            "  vib2: { device: io, register: { table: input, address: 102 }, type: u16, unit: mm/s, range: [0, 50], stale_after: 200ms }\n  \
+             flag:",
+        )
+        .replace(
+            "when: vib > 7.1 mm/s && flag",
+            "voting: both, for: 500ms, when: channel > 7.1 mm/s",
+        )
+    };
+    let lost = [(Transport, 20), (Freshness, 200), (Timer, 1), (Turn, 2)];
+    let of = |on_bad: &str| terms(&worst(&source(on_bad)).loss);
+    let trip: Vec<_> = lost.iter().chain(&ACT).copied().collect();
+    assert_eq!(of("trip"), trip);
+    // The timer is looked at twice: when the channel is stale, and when the delay is over.
+    let twice = [
+        (Transport, 20),
+        (Freshness, 200),
+        (Timer, 2),
+        (Turn, 2),
+        (OnDelay, 500),
+    ];
+    let exclude: Vec<_> = twice.iter().chain(&ACT).copied().collect();
+    assert_eq!(of("exclude"), exclude, "H-49");
+}
