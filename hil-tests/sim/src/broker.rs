@@ -73,6 +73,12 @@ impl Subscriber {
         }
     }
 
+    /// Messages dropped because they were retained or redelivered.
+    pub fn dropped(&self) -> u64 {
+        let counters = self.session.link().counters();
+        counters.dropped_retained + counters.dropped_duplicate
+    }
+
     /// Does what is due, without waiting.
     pub fn step(&mut self, clock: &impl Clock, sink: &mut impl FrameSink) -> Step {
         self.advance(clock, sink).unwrap_or_else(|error| {

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue};
-use appliance_lane::{Event, Lane, RuleEngine};
+use appliance_lane::{Event, EventKind, Lane, RuleEngine};
 use appliance_output::{OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::CallFault;
 use drivers_frame::{DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, Step};
@@ -133,6 +133,8 @@ pub struct Guard {
     net: SharedNet,
     /// When it was started.
     pub started: u64,
+    /// Times that a feedback did not follow, a place held what was not written, or a device's watchdog was not armed.
+    pub proof_faults: u64,
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -194,6 +196,7 @@ impl Guard {
             timer_period: plan.timer_period,
             net: Rc::clone(net),
             started: now,
+            proof_faults: 0,
         }
     }
 
@@ -278,6 +281,15 @@ impl Guard {
             return None;
         }
         self.lane.tick(now);
+        let proof = |event: &&Event| {
+            matches!(
+                event.kind,
+                EventKind::EdmFault { .. }
+                    | EventKind::Overwritten { .. }
+                    | EventKind::DeviceWatchdog { armed: false, .. }
+            )
+        };
+        self.proof_faults += self.lane.events().iter().filter(proof).count() as u64;
         self.events.extend_from_slice(self.lane.events());
         self.lane.clear_events();
         self.next_tick = now.after(self.timer_period).min(self.lane.next_due());
@@ -317,6 +329,15 @@ impl Guard {
         if !lane.events().is_empty() {
             *next_tick = MonoNs::ZERO;
         }
+    }
+
+    /// Messages that subscribers dropped because their age is unknown.
+    pub fn dropped_messages(&self) -> u64 {
+        let dropped = |input: &Input| match &input.source {
+            Source::Mqtt(subscriber) => subscriber.dropped(),
+            Source::Modbus(_) => 0,
+        };
+        self.inputs.iter().map(dropped).sum()
     }
 
     /// When the lane's thread must turn if nothing arrives.

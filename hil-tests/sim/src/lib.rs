@@ -24,6 +24,7 @@ pub mod campaign;
 pub mod coverage;
 pub mod digest;
 pub mod fault;
+pub mod faults;
 pub mod guard;
 pub mod net;
 pub mod oracle;

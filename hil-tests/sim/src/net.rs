@@ -196,6 +196,12 @@ impl Net {
             .collect()
     }
 
+    /// How many connections to this host the guard has given up.
+    pub fn closed(&self, host: usize) -> usize {
+        let closed = |conn: &&Conn| conn.host == host && !conn.open;
+        self.conns.iter().filter(closed).count()
+    }
+
     /// The connections that the guard has not closed.
     pub fn live(&self) -> impl Iterator<Item = usize> {
         self.live.iter().copied()

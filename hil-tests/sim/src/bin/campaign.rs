@@ -28,6 +28,12 @@ enum What {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// One fault at a time at a random instant, with a demand behind it: seen, and safe in time?
+    Faults {
+        /// How many of each class.
+        #[arg(long, default_value_t = 50)]
+        injections: u64,
+    },
     /// Plants bugs in the product's code, one after the other, and demands that each is caught.
     #[cfg(feature = "planted")]
     Planted {
@@ -45,6 +51,11 @@ fn main() -> ExitCode {
             seconds,
         } => {
             let report = campaign::simulate(from, seeds, seconds);
+            println!("{report}");
+            report.passed()
+        }
+        What::Faults { injections } => {
+            let report = hil_tests_sim::faults::all(injections);
             println!("{report}");
             report.passed()
         }
