@@ -200,7 +200,7 @@ pub(crate) fn text(report: &Report) -> String {
          machine       {} · kernel {} · cores {}{} · isolated [{}] · clock {}\n\
          sleep states  {}\n\
          cores         device {} (spinning), system under test {}\n\
-         rounds        {} kept, {} dropped (stolen time over {} ms{}, or tasks waiting over {} %) · {} trials a round and system after {} to \
+         rounds        {} kept, {} dropped (stolen time over {} ms and 0.2 % of the round{}, or tasks waiting over {} %) · {} trials a round and system after {} to \
          warm up · seed {}",
         report.note,
         report.host.processor,

@@ -1,6 +1,7 @@
 //! A whole run: the entries, interleaved rounds, the report.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use crate::broker::{self, BrokerPlan};
 use crate::control;
@@ -17,6 +18,9 @@ use crate::system::{Entry, Road, Role, Site, SystemError, SystemUnderTest};
 
 /// Milliseconds of one clock tick in `/proc/stat` (`USER_HZ` is 100 on every Linux this runs on).
 const TICK_MS: u64 = 10;
+
+/// Stolen time that a long round may have: one part in so many.
+const STOLEN_SHARE: u64 = 500;
 
 /// Measures everything and reports it; the exit code is the gates' when they were asked for.
 #[expect(
@@ -238,6 +242,7 @@ fn one_round(
     bench.random.shuffle(&mut order);
     let cores = [bench.device_cpu, site.cpu];
     let before = host::stolen_ticks(&cores);
+    let begun = Instant::now();
     let mut segments = vec![None; headers.len()];
     for index in order {
         let Some(header) = headers.get(index).filter(|h| h.left_out.is_none()) else {
@@ -258,9 +263,16 @@ fn one_round(
         segments,
         waited_percent,
         stolen_ms,
-        dropped: stolen_ms.is_some_and(|ms| ms > options.stolen_max_ms)
+        dropped: stolen_ms.is_some_and(|ms| ms > stolen_limit_ms(options, begun.elapsed()))
             || waited_percent.is_some_and(|p| p > options.waited_max_percent),
     })
+}
+
+/// How much a host may steal in a round of this length. A system whose reset must be held makes rounds of a minute, of
+/// which a fraction of a second is measured: a fixed number of milliseconds would drop them all.
+fn stolen_limit_ms(options: &Options, round: Duration) -> u64 {
+    let share = u64::try_from(round.as_millis()).unwrap_or(u64::MAX) / STOLEN_SHARE;
+    options.stolen_max_ms.max(share)
 }
 
 /// The rig's own programs on the Modbus road have one thread each: where tasks wait for a core beside them, somebody
