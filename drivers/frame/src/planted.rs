@@ -99,6 +99,16 @@ bugs! {
     SafeWrittenOnce,
     /// A stop waits for the answer to what was sent before it (H-61).
     StopWaitsForEcho,
+    /// A bad channel of a voting counts as one that is well: 2oo3 with one bad channel is 2oo2 (H-49).
+    VoteBadAsOk,
+    /// A vote needs one channel more than its pack says (I1).
+    VoteNeedsOneMore,
+    /// A bypassed channel votes on.
+    BypassWithoutEffect,
+    /// A bypass never ends (H-55).
+    BypassNeverEnds,
+    /// Two channels of one voting may be bypassed together (H-56).
+    TwoBypassesOfAVoting,
 }
 
 /// Whether `bug` is the one that is planted now.

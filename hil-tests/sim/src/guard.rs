@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue};
-use appliance_lane::{Event, EventKind, Lane, RuleEngine};
+use appliance_lane::{Event, EventKind, Lane, Point as BypassPoint, RuleEngine};
 use appliance_output::{OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::CallFault;
 use drivers_frame::{DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, Step};
@@ -89,11 +89,24 @@ pub enum Command {
     Release(u64),
     /// Stop everything.
     Trip,
+    /// Withhold the vote of a channel of a voting, for so many nanoseconds.
+    Bypass(usize, usize, u64),
 }
 
 /// What the guard did, for the oracle.
 #[derive(Clone, Debug)]
 pub enum Act {
+    /// A bypass was asked for, and answered.
+    Bypassed {
+        /// Index of the voting.
+        voting: usize,
+        /// Position of the channel.
+        channel: usize,
+        /// Nanoseconds.
+        lasting: u64,
+        /// In force now.
+        accepted: bool,
+    },
     /// A press of the reset was answered.
     Pressed {
         /// It waits for its release.
@@ -270,6 +283,21 @@ impl Guard {
             Command::Trip => {
                 self.lane.trip(now);
                 Act::Tripped
+            }
+            Command::Bypass(voting, channel, lasting) => {
+                let point = BypassPoint::Channel {
+                    voting: voting as u16,
+                    channel: channel as u8,
+                };
+                Act::Bypassed {
+                    voting,
+                    channel,
+                    lasting,
+                    accepted: self
+                        .lane
+                        .bypass(point, DurNs::from_ns(lasting), now)
+                        .is_ok(),
+                }
             }
         })
     }

@@ -60,4 +60,7 @@ pub const SOMETIMES: &[&str] = &[
     "a hang longer than every watchdog",
     "operator trip",
     "a welded contactor escalated",
+    "bypass begun",
+    "second bypass of a voting refused",
+    "vote against a stop with a bad channel",
 ];

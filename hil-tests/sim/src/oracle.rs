@@ -9,7 +9,7 @@ use drivers_frame::{Cause, TagId};
 use crate::coverage::Coverage;
 use crate::guard::{Act, Guard, Pushed};
 use crate::reading::{self, Readings};
-use crate::scenario::{Cond, Kind, MS, Origin, RANGE_MAX, Scenario, TURN_MAX, WAY_MAX};
+use crate::scenario::{Cond, Kind, MS, Origin, RANGE_MAX, Scenario, TURN_MAX, Voting, WAY_MAX};
 use crate::sometimes;
 
 /// A reset is held at least and at most this long (the product's limits, in nanoseconds).
@@ -97,6 +97,9 @@ pub struct Oracle {
     told_latched: Vec<bool>,
     first_out: Vec<LatchCause>,
     samples_pushed: u64,
+    votings: Vec<Voting>,
+    /// The bypass in force in each voting: its channel, and when it ends.
+    bypassed: Vec<Option<(usize, u64)>>,
 }
 
 impl Oracle {
@@ -126,6 +129,8 @@ impl Oracle {
             told_latched: vec![true; scenario.outputs.len()],
             first_out: vec![LatchCause::Boot; scenario.outputs.len()],
             samples_pushed: 0,
+            votings: scenario.votings.clone(),
+            bypassed: vec![None; scenario.votings.len()],
         }
     }
 
@@ -148,6 +153,7 @@ impl Oracle {
         self.told_rules.fill(RuleState::Waiting);
         self.told_latched.fill(true);
         self.first_out.fill(LatchCause::Boot);
+        self.bypassed.fill(None);
         for tag in &mut self.tags {
             *tag = TagSeen {
                 unusable_at: now,
@@ -189,6 +195,23 @@ impl Oracle {
             }
             Cond::Both(a, b) => self.in_plant(a) && self.in_plant(b),
             Cond::Either(a, b) => self.in_plant(a) || self.in_plant(b),
+            Cond::Vote { voting, channels } => {
+                let true_ones = channels
+                    .iter()
+                    .filter(|(tag, limit)| self.levels[*tag] > *limit)
+                    .count();
+                let voting = &self.votings[*voting];
+                // What must trip whichever channel is bad or bypassed. One that is left out may be one of the true ones;
+                // a bypassed one too, and then another must be true where one would do.
+                let surely = if voting.exclude {
+                    channels.len()
+                } else if voting.bypass.is_some() {
+                    usize::from(voting.need).max(2)
+                } else {
+                    usize::from(voting.need)
+                };
+                true_ones >= surely
+            }
         }
     }
 
@@ -303,8 +326,56 @@ impl Oracle {
         }
     }
 
-    fn as_the_lane_sees(&self, cond: &Cond, guard: &Guard, hold: bool) -> Option<Truth> {
+    /// The vote, in the words of the documentation.
+    fn vote(&self, voting: usize, says: &[Truth], now: u64) -> Truth {
+        let plan = &self.votings[voting];
+        let out =
+            self.bypassed[voting].and_then(|(channel, until)| (now < until).then_some(channel));
+        let left: Vec<Truth> = says
+            .iter()
+            .enumerate()
+            .filter(|(channel, _)| Some(*channel) != out)
+            .map(|(_, truth)| *truth)
+            .collect();
+        let count = |wanted| left.iter().filter(|truth| **truth == wanted).count();
+        let (trips, bads) = (count(Truth::Yes), count(Truth::Unknown));
+        let mut need = usize::from(plan.need);
+        if out.is_some() && need > 1 {
+            need -= 1;
+        }
+        if plan.exclude {
+            let good = left.len() - bads;
+            return match trips >= need.min(good) {
+                _ if good == 0 => Truth::Unknown,
+                true => Truth::Yes,
+                false => Truth::No,
+            };
+        }
+        if trips >= need {
+            Truth::Yes
+        } else if trips + bads >= need {
+            Truth::Unknown
+        } else {
+            Truth::No
+        }
+    }
+
+    fn as_the_lane_sees(&self, cond: &Cond, guard: &Guard, hold: bool, now: u64) -> Option<Truth> {
         Some(match cond {
+            Cond::Vote { voting, channels } => {
+                let says: Option<Vec<Truth>> = channels
+                    .iter()
+                    .map(|(tag, limit)| {
+                        let view = guard.lane.tag(TagId(*tag as u16))?;
+                        Some(match view.quality.is_usable() {
+                            false => Truth::Unknown,
+                            true if view.value > *limit => Truth::Yes,
+                            true => Truth::No,
+                        })
+                    })
+                    .collect();
+                self.vote(*voting, &says?, now)
+            }
             Cond::Above { tag, limit, band } => {
                 let view = guard.lane.tag(TagId(*tag as u16))?;
                 let limit = if hold { limit - band } else { *limit };
@@ -318,8 +389,8 @@ impl Oracle {
             Cond::AverageAbove { .. } => return None,
             Cond::Both(a, b) => {
                 let (a, b) = (
-                    self.as_the_lane_sees(a, guard, hold)?,
-                    self.as_the_lane_sees(b, guard, hold)?,
+                    self.as_the_lane_sees(a, guard, hold, now)?,
+                    self.as_the_lane_sees(b, guard, hold, now)?,
                 );
                 match (a, b) {
                     (Truth::No, _) | (_, Truth::No) => Truth::No,
@@ -329,8 +400,8 @@ impl Oracle {
             }
             Cond::Either(a, b) => {
                 let (a, b) = (
-                    self.as_the_lane_sees(a, guard, hold)?,
-                    self.as_the_lane_sees(b, guard, hold)?,
+                    self.as_the_lane_sees(a, guard, hold, now)?,
+                    self.as_the_lane_sees(b, guard, hold, now)?,
                 );
                 match (a, b) {
                     (Truth::Yes, _) | (_, Truth::Yes) => Truth::Yes,
@@ -379,7 +450,56 @@ impl Oracle {
                 self.released(scenario, guard, now);
             }
             Act::Tripped => {}
+            Act::Bypassed {
+                voting,
+                channel,
+                lasting,
+                accepted,
+            } => self.bypassed(
+                scenario,
+                (*voting, *channel),
+                *lasting,
+                *accepted,
+                now,
+                coverage,
+            ),
             Act::Ticked => self.ticked(scenario, guard, now, coverage),
+        }
+    }
+
+    /// A bypass was asked for, and answered.
+    fn bypassed(
+        &mut self,
+        scenario: &Scenario,
+        (voting, channel): (usize, usize),
+        lasting: u64,
+        accepted: bool,
+        now: u64,
+        coverage: &mut Coverage,
+    ) {
+        let taken = self.bypassed[voting].is_some_and(|(_, until)| now < until);
+        let allowed = scenario.votings[voting]
+            .bypass
+            .is_some_and(|most| lasting <= most);
+        sometimes!(coverage, "bypass begun", accepted);
+        sometimes!(
+            coverage,
+            "second bypass of a voting refused",
+            !accepted && taken
+        );
+        if accepted && (taken || !allowed) {
+            let what = format!(
+                "a bypass of voting {voting} was granted, {}",
+                if taken {
+                    "and one is in force"
+                } else {
+                    "and the pack allows none of it"
+                }
+            );
+            self.fail("H-56", now, what);
+        }
+        if accepted {
+            self.bypassed[voting] = Some((channel, now + lasting));
         }
     }
 
@@ -562,7 +682,13 @@ impl Oracle {
             }
         }
         let hold = state == RuleState::Active && cause == RuleCause::Condition;
-        let truth = self.as_the_lane_sees(&rule.cond, guard, hold);
+        let truth = self.as_the_lane_sees(&rule.cond, guard, hold, now);
+        let votes = matches!(rule.cond, Cond::Vote { .. });
+        sometimes!(
+            coverage,
+            "vote against a stop with a bad channel",
+            votes && truth == Some(Truth::No) && self.has_bad_channel(&rule.cond, guard)
+        );
         let waiting_allowed = now < guard.started + longest_stale(scenario) + TURN_MAX
             || now < self.held_until + longest_stale(scenario) + TURN_MAX;
         if truth.is_none() {
@@ -581,6 +707,8 @@ impl Oracle {
         match truth {
             None => {}
             Some(Truth::No) if state == RuleState::Normal => {}
+            // A vote waits for all its channels, unless enough of them demand a stop.
+            Some(Truth::No) if votes && state == RuleState::Waiting && waiting_allowed => {}
             Some(Truth::No) => self.fail(
                 "I7",
                 now,
@@ -625,6 +753,15 @@ impl Oracle {
                 }
             }
         }
+    }
+
+    fn has_bad_channel(&self, cond: &Cond, guard: &Guard) -> bool {
+        cond.tags().iter().any(|tag| {
+            guard
+                .lane
+                .tag(TagId(*tag as u16))
+                .is_some_and(|view| !view.quality.is_usable())
+        })
     }
 
     /// A rule over windows alone: it cannot be normal while a window does not span its length since its tag's last gap.

@@ -3,9 +3,9 @@
 use drivers_frame::{DeviceId, DurNs, Range, TagId, ValueCodec, ValueType};
 use rules_bundle::{
     Acquire, DevicePlan, FeedbackPlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan,
-    ModbusPlan, OutputPlan, OutputTarget, PointPlan, ReadBackPlan, RegisterMatch, RegisterValue,
-    Reintegration, RulePlan, StopCategory, Table, TagPlan, TripGroupPlan, Wait, WatchdogPlan,
-    WindowFunction, WindowPlan,
+    ModbusPlan, OnBad, OutputPlan, OutputTarget, PointPlan, ReadBackPlan, RegisterMatch,
+    RegisterValue, Reintegration, RulePlan, StopCategory, Table, TagPlan, TripGroupPlan,
+    VotingPlan, Wait, WatchdogPlan, WindowFunction, WindowPlan,
 };
 use rules_expr::ir::{Op, Program};
 
@@ -50,6 +50,26 @@ pub enum Cond {
     Both(Box<Cond>, Box<Cond>),
     /// One of them.
     Either(Box<Cond>, Box<Cond>),
+    /// So many of the channels of a voting are above their limits, each a tag and a limit of its own.
+    Vote {
+        /// Index of the voting.
+        voting: usize,
+        /// The channels.
+        channels: Vec<(usize, f64)>,
+    },
+}
+
+/// Channels that vote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Voting {
+    /// Votes that trip.
+    pub need: u8,
+    /// A bad channel is left out instead of voting to trip.
+    pub exclude: bool,
+    /// Longest bypass of one channel, where one is allowed.
+    pub bypass: Option<u64>,
+    /// The channels' tags.
+    pub tags: Vec<usize>,
 }
 
 impl Cond {
@@ -62,16 +82,38 @@ impl Cond {
                 tags.extend(b.tags());
                 tags
             }
+            Self::Vote { channels, .. } => channels.iter().map(|(tag, _)| *tag).collect(),
         }
     }
 
     /// The longest window in it.
     pub fn span(&self) -> u64 {
         match self {
-            Self::Above { .. } => 0,
+            Self::Above { .. } | Self::Vote { .. } => 0,
             Self::AverageAbove { span, .. } => *span,
             Self::Both(a, b) | Self::Either(a, b) => a.span().max(b.span()),
         }
+    }
+
+    /// Its programs: one for each channel of a vote, else one.
+    fn programs(&self, tags: usize) -> Vec<Program> {
+        let conditions = match self {
+            Self::Vote { channels, .. } => channels
+                .iter()
+                .map(|(tag, limit)| Self::Above {
+                    tag: *tag,
+                    limit: *limit,
+                    band: 0.0,
+                })
+                .collect(),
+            other => vec![other.clone()],
+        };
+        let program = |condition: &Self| {
+            let mut ops = Vec::new();
+            condition.ops(tags, &mut ops);
+            Program::new(ops).expect("a condition is a program")
+        };
+        conditions.iter().map(program).collect()
     }
 
     fn ops(&self, tags: usize, ops: &mut Vec<Op>) {
@@ -99,6 +141,7 @@ impl Cond {
                     Op::Or
                 });
             }
+            Self::Vote { .. } => unreachable!("a vote has a program for each channel"),
         }
     }
 }
@@ -227,6 +270,8 @@ pub struct Scenario {
     pub tags: Vec<Tag>,
     /// Rules.
     pub rules: Vec<Rule>,
+    /// Votings.
+    pub votings: Vec<Voting>,
     /// Outputs.
     pub outputs: Vec<Output>,
     /// Samples in the queue of each device.
@@ -267,6 +312,7 @@ impl Scenario {
         let mut rules: Vec<Rule> = (0..rng.between(2, 6))
             .map(|index| rule(rng, index as usize, &tags, outputs.len(), &mut windows))
             .collect();
+        let votings = votings(rng, &mut rules, &tags, outputs.len());
         let groups = group(rng, &mut outputs);
         for rule in &mut rules {
             // What one output of a group is stopped for, all are.
@@ -287,11 +333,17 @@ impl Scenario {
                 (own * rng.between(3, 8) as usize).max(4)
             })
             .collect();
-        let plan = plan(&devices, &tags, &rules, &outputs, &windows, groups);
+        let mut plan = plan(&devices, &tags, &rules, &outputs, &windows, groups);
+        plan.votings = votings
+            .iter()
+            .enumerate()
+            .map(|(index, voting)| voting_plan(index, voting))
+            .collect();
         Self {
             hosts,
             tags,
             rules,
+            votings,
             outputs,
             queue,
             threaded: rng.chance(400),
@@ -556,6 +608,74 @@ fn rule(
     }
 }
 
+/// Some rules more, whose channels vote: any form over two to five tags, which may hang on one device or on several.
+fn votings(rng: &mut Rng, rules: &mut Vec<Rule>, tags: &[Tag], outputs: usize) -> Vec<Voting> {
+    let mut votings = Vec::new();
+    if tags.len() < 2 {
+        return votings;
+    }
+    for _ in 0..rng.between(0, 2) {
+        let first = rng.below(tags.len());
+        let count = rng.between(2, 5).min(tags.len() as u64) as usize;
+        let own: Vec<usize> = (0..count).map(|step| (first + step) % tags.len()).collect();
+        let need = rng.between(1, count as u64) as u8;
+        let exclude = rng.chance(300);
+        let bypass = rng.chance(600).then(|| rng.between(500, 8_000) * MS);
+        let channels: Vec<(usize, f64)> = own
+            .iter()
+            .map(|tag| (*tag, rng.between(50, 65) as f64 + GRAIN / 2.0))
+            .collect();
+        let on_delay = if rng.chance(300) {
+            rng.between(20, 600) * MS
+        } else {
+            0
+        };
+        let acquisition = own
+            .iter()
+            .map(|tag| tags[*tag].stale_after + tags[*tag].way_max)
+            .max()
+            .unwrap_or(0);
+        // A bypass that ends, and a channel that goes bad, may make the vote begin anew.
+        let again = if exclude || bypass.is_some() {
+            on_delay
+        } else {
+            0
+        };
+        rules.push(Rule {
+            deadline: acquisition + on_delay + again + 2 * TURN_MAX,
+            cond: Cond::Vote {
+                voting: votings.len(),
+                channels,
+            },
+            on_delay,
+            stops: vec![rng.below(outputs)],
+        });
+        votings.push(Voting {
+            need,
+            exclude,
+            bypass,
+            tags: own,
+        });
+    }
+    votings
+}
+
+fn voting_plan(index: usize, voting: &Voting) -> VotingPlan {
+    VotingPlan {
+        name: format!("voting{index}"),
+        channels: voting.tags.iter().map(|tag| TagId(*tag as u16)).collect(),
+        need: voting.need,
+        on_bad: if voting.exclude {
+            OnBad::Exclude
+        } else {
+            OnBad::Trip
+        },
+        skew: None,
+        deviation: None,
+        bypass_at_most: voting.bypass.map(DurNs::from_ns),
+    }
+}
+
 fn plan(
     devices: &[DevicePlan],
     tags: &[Tag],
@@ -609,14 +729,15 @@ fn plan(
 }
 
 fn rule_plan(index: usize, rule: &Rule, tags: usize) -> RulePlan {
-    let mut ops = Vec::new();
-    rule.cond.ops(tags, &mut ops);
     RulePlan {
         id: format!("rule{index}"),
         when: String::new(),
-        programs: vec![Program::new(ops).expect("a condition is a program")],
+        programs: rule.cond.programs(tags),
         raised: vec![],
-        voting: None,
+        voting: match &rule.cond {
+            Cond::Vote { voting, .. } => Some(*voting as u16),
+            _ => None,
+        },
         on_delay: DurNs::from_ns(rule.on_delay),
         off_delay: DurNs::ZERO,
         debounce: None,

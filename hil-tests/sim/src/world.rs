@@ -1275,6 +1275,12 @@ impl World {
             sometimes!(self.coverage, "operator trip", true);
             return self.command(Command::Trip);
         }
+        if !self.healing && !self.scenario.votings.is_empty() && self.rng.chance(150) {
+            let voting = self.rng.below(self.scenario.votings.len());
+            let channel = self.rng.below(self.scenario.votings[voting].tags.len());
+            let lasting = self.rng.between(1, 9_000) * MS;
+            return self.command(Command::Bypass(voting, channel, lasting));
+        }
         let nonce = self.rng.next();
         let held = match self.rng.between(0, 19) {
             0 if !self.healing => self.rng.between(1, 120),

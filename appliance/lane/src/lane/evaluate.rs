@@ -199,7 +199,10 @@ impl<E: RuleEngine> Lane<E> {
                 channel: u8::try_from(channel).unwrap_or(u8::MAX),
             };
             *vote = match tri {
-                _ if self.bypasses.covers(point) => ChannelVote::Bypassed,
+                _ if self.bypasses.covers(point) && !planted!(BypassWithoutEffect) => {
+                    ChannelVote::Bypassed
+                }
+                Tri::Bad if planted!(VoteBadAsOk) => ChannelVote::Ok,
                 _ if state.suspect(channel).is_some() => ChannelVote::Bad,
                 Tri::Bad => ChannelVote::Bad,
                 Tri::True => ChannelVote::Trip,
@@ -211,7 +214,10 @@ impl<E: RuleEngine> Lane<E> {
             None => single,
             Some((_, state)) => {
                 let votes = votes.get(..programs.len()).unwrap_or(&[]);
-                match vote(state.need, state.on_bad, votes) {
+                let need = state
+                    .need
+                    .saturating_add(u8::from(planted!(VoteNeedsOneMore)));
+                match vote(need, state.on_bad, votes) {
                     Ballot::Normal => Tri::False,
                     Ballot::Trip => Tri::True,
                     Ballot::TripByBad => Tri::Bad,
