@@ -3,7 +3,7 @@
 //! Range and NE 43 bands are the codec's, freshness is the lane's; what either found bad comes through here too, so
 //! that every way to be bad leads to the same way back.
 
-use drivers_frame::{Cause, DurNs, MonoNs, Quality, Sample};
+use drivers_frame::{Cause, DurNs, MonoNs, Quality, Sample, planted};
 use rules_bundle::{FrozenCheck, RateCheck, Reintegration, TagPlan};
 
 /// What becomes of a sample.
@@ -101,7 +101,9 @@ impl Health {
         };
         let since = *state.good_since.get_or_insert(sample.at);
         let back = match self.reintegration {
-            Reintegration::After(quiet) => sample.at.since(since) >= quiet,
+            Reintegration::After(quiet) => {
+                sample.at.since(since) >= quiet || planted!(QuietTimeIgnored)
+            }
             Reintegration::Acknowledge => state.acknowledged,
         };
         if !back {

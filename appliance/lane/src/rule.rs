@@ -169,7 +169,7 @@ impl Rule {
     fn decide_false(&mut self, timing: &Timing, origin: MonoNs, now: MonoNs) -> Option<Change> {
         self.remember(timing, false);
         match self.state {
-            RuleState::Active if timing.off_delay > DurNs::ZERO => {
+            RuleState::Active if timing.off_delay > DurNs::ZERO && !planted!(OffDelayIgnored) => {
                 self.clearing.get_or_insert(origin);
                 self.elapse(timing, now)
             }

@@ -107,6 +107,10 @@ bugs! {
     BypassWithoutEffect,
     /// A bypass never ends (H-55).
     BypassNeverEnds,
+    /// A channel counts again with its first good sample (the pack's quiet time).
+    QuietTimeIgnored,
+    /// A rule is normal as soon as its condition is over.
+    OffDelayIgnored,
     /// Two channels of one voting may be bypassed together (H-56).
     TwoBypassesOfAVoting,
 }

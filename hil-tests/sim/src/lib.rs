@@ -61,6 +61,7 @@ pub const SOMETIMES: &[&str] = &[
     "operator trip",
     "a welded contactor escalated",
     "bypass begun",
+    "channel passivated",
     "second bypass of a voting refused",
     "vote against a stop with a bad channel",
 ];

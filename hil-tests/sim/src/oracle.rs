@@ -27,6 +27,9 @@ pub struct Violation {
     pub at: u64,
 }
 
+/// A sample may have arrived so long before the tick that takes it: a turn, and what waited in a queue meanwhile.
+const LATE_SEEN: u64 = 60 * MS;
+
 /// A truth value that may be unknown; the judge's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Truth {
@@ -43,6 +46,10 @@ struct TagSeen {
     lost_at: Option<u64>,
     /// When the lane last had no usable value of it.
     unusable_at: u64,
+    /// It was usable once since the start.
+    was_good: bool,
+    /// The newest tick at which it was bad or stale by itself, and had been good before.
+    fell_at: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +60,8 @@ struct RuleSeen {
     not_true_at: u64,
     /// The tick that first saw it true since.
     seen_true_at: Option<u64>,
+    /// The tick that first saw it false since it was last anything else.
+    seen_false_at: Option<u64>,
     state: RuleState,
 }
 
@@ -115,6 +124,7 @@ impl Oracle {
                     true_since: None,
                     not_true_at: 0,
                     seen_true_at: None,
+                    seen_false_at: None,
                     state: RuleState::Waiting,
                 };
                 scenario.rules.len()
@@ -163,6 +173,7 @@ impl Oracle {
         for rule in &mut self.rules {
             rule.not_true_at = now;
             rule.seen_true_at = None;
+            rule.seen_false_at = None;
             rule.state = RuleState::Waiting;
         }
         for output in &mut self.outputs {
@@ -598,10 +609,32 @@ impl Oracle {
                     Cause::Stale | Cause::QueueOverflow | Cause::NeverReceived
                 );
                 seen.unusable_at = if silent { now } else { at };
+                if seen.was_good && view.cause != Cause::Passivated {
+                    seen.fell_at = Some(now);
+                }
+                sometimes!(
+                    coverage,
+                    "channel passivated",
+                    view.cause == Cause::Passivated
+                );
                 sometimes!(coverage, "stale tag", view.cause == Cause::Stale);
                 continue;
             }
             let (last, lost_at) = (seen.last, seen.lost_at);
+            seen.was_good = true;
+            let held_until = self.held_until + LATE_SEEN;
+            // What arrived before the tick that saw it fall may have waited in the queue.
+            let early = seen
+                .fell_at
+                .take()
+                .is_some_and(|fell| fell > held_until && at + LATE_SEEN < fell + tag.quiet);
+            if early {
+                self.fail(
+                    "I6",
+                    now,
+                    format!("tag {index} counts again before it was good for its quiet time"),
+                );
+            }
             if now > at + tag.stale_after {
                 self.fail(
                     "I4",
@@ -681,7 +714,10 @@ impl Oracle {
                 }
             }
         }
-        let hold = state == RuleState::Active && cause == RuleCause::Condition;
+        // A condition that was over once must exceed its limit again, though its rule is still active for the off-delay.
+        let hold = state == RuleState::Active
+            && cause == RuleCause::Condition
+            && self.rules[index].seen_false_at.is_none();
         let truth = self.as_the_lane_sees(&rule.cond, guard, hold, now);
         let votes = matches!(rule.cond, Cond::Vote { .. });
         sometimes!(
@@ -697,6 +733,12 @@ impl Oracle {
         let seen = &mut self.rules[index];
         let before = std::mem::replace(&mut seen.state, state);
         let not_true_at = seen.not_true_at;
+        let seen_false_at = if truth == Some(Truth::No) {
+            Some(*seen.seen_false_at.get_or_insert(now))
+        } else {
+            seen.seen_false_at = None;
+            None
+        };
         let seen_true_at = if truth == Some(Truth::Yes) {
             Some(*seen.seen_true_at.get_or_insert(now))
         } else {
@@ -704,9 +746,23 @@ impl Oracle {
             seen.not_true_at = now;
             None
         };
+        if let (Some(since), RuleState::Active, RuleState::Normal) = (seen_false_at, before, state)
+            && now + LATE_SEEN < since + rule.off_delay
+            // After a hang the samples that are taken are as old as it was long.
+            && since > self.held_until + LATE_SEEN
+        {
+            self.fail(
+                "I7",
+                now,
+                format!("rule {index} is normal before its off-delay was over"),
+            );
+        }
         match truth {
             None => {}
             Some(Truth::No) if state == RuleState::Normal => {}
+            Some(Truth::No)
+                if state == RuleState::Active
+                    && now < seen_false_at.unwrap_or(now) + rule.off_delay => {}
             // A vote waits for all its channels, unless enough of them demand a stop.
             Some(Truth::No) if votes && state == RuleState::Waiting && waiting_allowed => {}
             Some(Truth::No) => self.fail(

@@ -185,6 +185,8 @@ pub struct Tag {
     pub origin: Origin,
     /// Age at which it is stale.
     pub stale_after: u64,
+    /// How long it must be good without a break before it counts again.
+    pub quiet: u64,
     /// Longest time from the reading to the arrival of a value that may be believed.
     pub way_max: u64,
 }
@@ -205,6 +207,8 @@ pub struct Rule {
     pub cond: Cond,
     /// How long it must last.
     pub on_delay: u64,
+    /// How long it must be over.
+    pub off_delay: u64,
     /// Outputs that it stops; none for an alert.
     pub stops: Vec<usize>,
     /// Within which a stop must have been ordered, from the moment the condition came to be true in the plant.
@@ -312,6 +316,16 @@ impl Scenario {
         let mut rules: Vec<Rule> = (0..rng.between(2, 6))
             .map(|index| rule(rng, index as usize, &tags, outputs.len(), &mut windows))
             .collect();
+        for rule in &mut rules {
+            if rng.chance(250) {
+                rule.off_delay = rng.between(100, 1_500) * MS;
+            }
+        }
+        for tag in &mut tags {
+            if rng.chance(250) {
+                tag.quiet = rng.between(100, 1_500) * MS;
+            }
+        }
         let votings = votings(rng, &mut rules, &tags, outputs.len());
         let groups = group(rng, &mut outputs);
         for rule in &mut rules {
@@ -396,6 +410,7 @@ fn modbus(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Dev
                 table,
             },
             stale_after: poll.unwrap_or(0) * 2 + timeout + rng.between(20, 200) * MS,
+            quiet: 0,
             way_max: timeout,
         });
         address += 4 + if rng.chance(500) {
@@ -440,6 +455,7 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
             kind: Kind::Level,
             origin: Origin::Mqtt { device, period },
             stale_after: period * 2 + rng.between(30, 200) * MS,
+            quiet: 0,
             way_max: 3 * WAY_MAX,
         });
     }
@@ -533,6 +549,7 @@ fn feedbacks(
                 table: Table::Discrete,
             },
             stale_after,
+            quiet: 0,
             way_max: device.timeout.as_ns(),
         });
         let others: Vec<usize> = (0..outputs.len())
@@ -604,6 +621,7 @@ fn rule(
         deadline: acquisition + cond.span() + on_delay + 2 * TURN_MAX,
         cond,
         on_delay,
+        off_delay: 0,
         stops,
     }
 }
@@ -648,6 +666,7 @@ fn votings(rng: &mut Rng, rules: &mut Vec<Rule>, tags: &[Tag], outputs: usize) -
                 channels,
             },
             on_delay,
+            off_delay: 0,
             stops: vec![rng.below(outputs)],
         });
         votings.push(Voting {
@@ -701,7 +720,7 @@ fn plan(
                 device: DeviceId(tag.device() as u16),
                 stale_after: DurNs::from_ns(tag.stale_after),
                 checks: InputChecks::default(),
-                reintegration: Reintegration::After(DurNs::ZERO),
+                reintegration: Reintegration::After(DurNs::from_ns(tag.quiet)),
             })
             .collect(),
         windows: windows.to_vec(),
@@ -739,7 +758,7 @@ fn rule_plan(index: usize, rule: &Rule, tags: usize) -> RulePlan {
             _ => None,
         },
         on_delay: DurNs::from_ns(rule.on_delay),
-        off_delay: DurNs::ZERO,
+        off_delay: DurNs::from_ns(rule.off_delay),
         debounce: None,
         multiplier: None,
         inhibit: None,
