@@ -295,6 +295,10 @@ impl<W: Wire> OutputConnection<W> {
     fn fail(&mut self, cause: FaultCause, now: MonoNs) -> OutputEvent {
         let counters = self.machine.counters_mut();
         counters.failures = counters.failures.saturating_add(1);
+        if self.machine.run_went_last() {
+            // What the kernel still holds is a permit, and the stop goes over another connection: they have no order.
+            self.link.abort();
+        }
         self.machine.connection_lost(now);
         if self.proved {
             // A connection that worked is replaced without waiting: a stop may be due. One that never proved anything

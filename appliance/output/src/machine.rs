@@ -61,6 +61,8 @@ pub struct Machine {
     held: Option<u16>,
     /// The value echoed before it, and when it was replaced: a counter's place may show it a little longer.
     before: Option<(u16, MonoNs)>,
+    /// The newest value sent on this connection was the run value.
+    run_went_last: bool,
     /// Something was written on this connection; before that the device's watchdog has to wait.
     greeted: bool,
     /// A refused write was answered by arming the device's watchdog anew, not by closing the connection. Once.
@@ -88,6 +90,7 @@ impl Machine {
             written: MonoNs::ZERO,
             held: None,
             before: None,
+            run_went_last: false,
             greeted: false,
             excused: false,
             read_back: plan.read_back.map(ReadBack::new),
@@ -249,6 +252,12 @@ impl Machine {
         self.watchdog.as_mut()?.take_note()
     }
 
+    /// Whether a run value is the newest that was sent on this connection: one that is given up must not deliver it
+    /// behind a stop that goes over the next.
+    pub(crate) fn run_went_last(&self) -> bool {
+        self.run_went_last
+    }
+
     /// What is past its time, if anything.
     pub fn overdue(&self, now: MonoNs) -> Option<FaultCause> {
         self.in_flight.overdue(now)
@@ -260,6 +269,7 @@ impl Machine {
         self.phase = phase::next(self.phase, Act::Lost);
         self.held = None;
         self.before = None;
+        self.run_went_last = false;
         self.greeted = false;
         self.excused = false;
         self.next_write = now;
@@ -332,6 +342,7 @@ impl Machine {
                     Confirmed::Safe => &mut self.counters.safe_writes,
                 };
                 *count = count.saturating_add(1);
+                self.run_went_last = value == Confirmed::Run;
                 let (request, frame) = match value {
                     Confirmed::Run => self.values.run(transaction),
                     Confirmed::Safe => self.values.safe(transaction),

@@ -2,7 +2,8 @@
 //!
 //! A connection is what TCP makes of it: bytes arrive in their order or not at all. During a partition a kernel keeps
 //! what was sent and delivers it when the partition heals, unless the connection was given up in between: closing one
-//! that failed throws away what waits (as `drivers_modbus::transport::Link` does), the death of a process does not.
+//! that failed throws away what waits (as `Link::abort` does where a permit was the newest thing sent; an old stop that still
+//! arrives does no harm and is left out here), the death of a process does not.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -371,6 +372,10 @@ impl Wire for SimWire {
             return Ok(Received::Eof);
         }
         Ok(Received::Empty)
+    }
+
+    fn abort(&mut self) {
+        self.close();
     }
 
     fn close(&mut self) {

@@ -123,6 +123,14 @@ impl Link {
         self.socket = None;
     }
 
+    /// Closes the connection and throws away what the kernel has not delivered yet: the peer sees a reset, if anything.
+    pub fn abort(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            // Without it the connection is closed in order, which is what `close` does.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+    }
+
     /// The descriptor, to wait on; `None` while not open.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(AsFd::as_fd)
@@ -185,6 +193,15 @@ mod tests {
         link.close();
         link.close();
         assert!(link.fd().is_none());
+    }
+
+    #[test]
+    fn h60_a_connection_that_is_given_up_delivers_nothing_any_more() {
+        let (mut link, mut peer) = connected();
+        link.abort();
+        assert!(link.fd().is_none());
+        let gone = peer.read(&mut [0; 4]).map_err(|error| error.kind());
+        assert_eq!(gone, Err(std::io::ErrorKind::ConnectionReset));
     }
 
     #[test]

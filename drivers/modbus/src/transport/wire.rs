@@ -33,6 +33,9 @@ pub trait Wire {
 
     /// Closes it.
     fn close(&mut self);
+
+    /// As [`Link::abort`].
+    fn abort(&mut self);
 }
 
 impl Wire for Link {
@@ -54,5 +57,9 @@ impl Wire for Link {
 
     fn close(&mut self) {
         Self::close(self);
+    }
+
+    fn abort(&mut self) {
+        Self::abort(self);
     }
 }
