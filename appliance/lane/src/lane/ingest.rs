@@ -52,6 +52,9 @@ impl<E: RuleEngine> Lane<E> {
             // A rule that waits for this tag must learn that its channel is bad, though its slot was unusable before too.
             self.queue_rules_of_slot(index, sample.at);
         }
+        if self.plain.get(index) == Some(&true) {
+            return;
+        }
         for position in 0..self.windows_of_tag.of(index).len() {
             let Some(window) = self.windows_of_tag.of(index).get(position).copied() else {
                 break;
@@ -75,6 +78,15 @@ impl<E: RuleEngine> Lane<E> {
         self.look_at_votings_of(index);
         self.see_permissions_of(index, sample.at);
         self.refresh_qualities_of(sample.tag, sample.at);
+    }
+
+    /// Whether no window, voting, permission, debounced rule or `quality()` depends on this tag.
+    pub(super) fn is_plain(&self, tag: usize) -> bool {
+        self.windows_of_tag.of(tag).is_empty()
+            && self.sampled_of_tag.of(tag).is_empty()
+            && self.votings_of_tag.of(tag).is_empty()
+            && self.permissions_of_tag.of(tag).is_empty()
+            && !self.qualities.iter().any(|own| usize::from(own.0) == tag)
     }
 
     /// Frames of `device` were lost in a full queue: its channels are bad until a sample of each arrives that is not
