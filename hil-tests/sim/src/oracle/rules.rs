@@ -1,0 +1,195 @@
+//! Each rule's state against what its inputs say, after every tick.
+
+use appliance_lane::{RuleCause, RuleState};
+use appliance_output::Permit;
+use drivers_frame::TagId;
+
+use super::truth::Truth;
+use super::{LATE_SEEN, Oracle, longest_stale};
+use crate::coverage::Coverage;
+use crate::guard::Guard;
+use crate::scenario::{Cond, MS, Scenario, TURN_MAX};
+use crate::sometimes;
+
+impl Oracle {
+    pub(super) fn judge_rule(
+        &mut self,
+        scenario: &Scenario,
+        guard: &Guard,
+        index: usize,
+        now: u64,
+        coverage: &mut Coverage,
+    ) {
+        let rule = &scenario.rules[index];
+        let Some((state, cause, _)) = guard.lane.rule(index as u16) else {
+            return;
+        };
+        sometimes!(
+            coverage,
+            "rule active by condition",
+            state == RuleState::Active && cause == RuleCause::Condition
+        );
+        sometimes!(
+            coverage,
+            "rule active by bad input",
+            state == RuleState::Active && cause == RuleCause::BadInput
+        );
+        sometimes!(coverage, "rule pending", state == RuleState::Pending);
+        sometimes!(
+            coverage,
+            "delay not reached",
+            self.rules[index].state == RuleState::Pending && state == RuleState::Normal
+        );
+        if state == RuleState::Active {
+            for output in &rule.stops {
+                let running_down = guard.lane.latch_of(*output as u16).is_some_and(|latch| {
+                    now <= latch.at.as_ns() + scenario.outputs[*output].power_off_after() + TURN_MAX
+                });
+                let controlled = scenario.outputs[*output].controlled.is_some() && running_down;
+                if guard.lane.permits().get(*output) != Some(&Permit::Withheld) && !controlled {
+                    self.fail(
+                        "I1",
+                        now,
+                        format!("rule {index} is active, and output {output} is granted"),
+                    );
+                }
+            }
+        }
+        // A condition that was over once must exceed its limit again, though its rule is still active for the off-delay.
+        let hold = state == RuleState::Active
+            && cause == RuleCause::Condition
+            && self.rules[index].seen_false_at.is_none();
+        let truth = self.as_the_lane_sees(&rule.cond, guard, hold, now);
+        let votes = matches!(rule.cond, Cond::Vote { .. });
+        sometimes!(
+            coverage,
+            "vote against a stop with a bad channel",
+            votes && truth == Some(Truth::No) && self.has_bad_channel(&rule.cond, guard)
+        );
+        let waiting_allowed = now < guard.started + longest_stale(scenario) + TURN_MAX
+            || now < self.held_until + longest_stale(scenario) + TURN_MAX;
+        if truth.is_none() {
+            self.judge_window(scenario, index, state, now, waiting_allowed);
+        }
+        let seen = &mut self.rules[index];
+        let before = std::mem::replace(&mut seen.state, state);
+        let not_true_at = seen.not_true_at;
+        let seen_false_at = if truth == Some(Truth::No) {
+            Some(*seen.seen_false_at.get_or_insert(now))
+        } else {
+            seen.seen_false_at = None;
+            None
+        };
+        let seen_true_at = if truth == Some(Truth::Yes) {
+            Some(*seen.seen_true_at.get_or_insert(now))
+        } else {
+            seen.seen_true_at = None;
+            seen.not_true_at = now;
+            None
+        };
+        if let (Some(since), RuleState::Active, RuleState::Normal) = (seen_false_at, before, state)
+            && now + LATE_SEEN < since + rule.off_delay
+            // After a hang the samples that are taken are as old as it was long.
+            && since > self.held_until + LATE_SEEN
+        {
+            self.fail(
+                "I7",
+                now,
+                format!("rule {index} is normal before its off-delay was over"),
+            );
+        }
+        match truth {
+            None => {}
+            Some(Truth::No) if state == RuleState::Normal => {}
+            Some(Truth::No)
+                if state == RuleState::Active
+                    && now < seen_false_at.unwrap_or(now) + rule.off_delay => {}
+            // A vote waits for all its channels, unless enough of them demand a stop.
+            Some(Truth::No) if votes && state == RuleState::Waiting && waiting_allowed => {}
+            Some(Truth::No) => self.fail(
+                "I7",
+                now,
+                format!(
+                    "rule {index} is {}, and its condition is false",
+                    state.as_str()
+                ),
+            ),
+            Some(Truth::Unknown) if state == RuleState::Active => {}
+            Some(Truth::Unknown) if state == RuleState::Waiting && waiting_allowed => {}
+            Some(Truth::Unknown) => self.fail(
+                "I6",
+                now,
+                format!(
+                    "rule {index} is {}, and an input that decides is bad",
+                    state.as_str()
+                ),
+            ),
+            Some(Truth::Yes) => {
+                let since = seen_true_at.unwrap_or(now);
+                match state {
+                    RuleState::Active => {
+                        let early =
+                            before != RuleState::Active && now - not_true_at + MS < rule.on_delay;
+                        if early {
+                            self.fail(
+                                "I1",
+                                now,
+                                format!("rule {index} fired before its delay was over"),
+                            );
+                        }
+                    }
+                    RuleState::Pending if now - since < rule.on_delay => {}
+                    _ => self.fail(
+                        "I1",
+                        now,
+                        format!(
+                            "rule {index} is {} although its condition lasted its delay",
+                            state.as_str()
+                        ),
+                    ),
+                }
+            }
+        }
+    }
+
+    fn has_bad_channel(&self, cond: &Cond, guard: &Guard) -> bool {
+        cond.tags().iter().any(|tag| {
+            guard
+                .lane
+                .tag(TagId(*tag as u16))
+                .is_some_and(|view| !view.quality.is_usable())
+        })
+    }
+
+    /// A rule over windows alone: it cannot be normal while a window does not span its length since its tag's last gap.
+    fn judge_window(
+        &mut self,
+        scenario: &Scenario,
+        index: usize,
+        state: RuleState,
+        now: u64,
+        waiting_allowed: bool,
+    ) {
+        let Cond::AverageAbove { tag, span, .. } = scenario.rules[index].cond else {
+            return;
+        };
+        let gap_at = self.tags[tag].unusable_at;
+        let covered = now >= gap_at + span;
+        if !covered && state == RuleState::Normal {
+            self.fail(
+                "I4",
+                now,
+                format!(
+                    "rule {index} is normal over a window that has a gap {} us ago",
+                    (now - gap_at) / 1_000
+                ),
+            );
+        }
+        if state == RuleState::Waiting
+            && !waiting_allowed
+            && now > gap_at + span + longest_stale(scenario)
+        {
+            self.fail("I1", now, format!("rule {index} still waits"));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What a condition says: in the plant, and to whoever sees what the lane sees.
+
+use drivers_frame::TagId;
+
+use super::Oracle;
+use crate::guard::Guard;
+use crate::scenario::{Cond, Scenario};
+
+/// A truth value that may be unknown; the judge's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Truth {
+    No,
+    Yes,
+    Unknown,
+}
+
+impl Oracle {
+    /// The plant's levels changed. Returns the rules that came to be true.
+    pub fn levels_changed(&mut self, scenario: &Scenario, now: u64) -> Vec<usize> {
+        let mut began = Vec::new();
+        for (index, rule) in scenario.rules.iter().enumerate() {
+            let truth = self.in_plant(&rule.cond);
+            let seen = &mut self.rules[index];
+            match (truth, seen.true_since) {
+                (true, None) => {
+                    seen.true_since = Some(now);
+                    began.push(index);
+                }
+                (false, Some(_)) => seen.true_since = None,
+                _ => {}
+            }
+        }
+        began
+    }
+
+    fn in_plant(&self, cond: &Cond) -> bool {
+        match cond {
+            Cond::Above { tag, limit, .. } | Cond::AverageAbove { tag, limit, .. } => {
+                self.levels[*tag] > *limit
+            }
+            Cond::Both(a, b) => self.in_plant(a) && self.in_plant(b),
+            Cond::Either(a, b) => self.in_plant(a) || self.in_plant(b),
+            Cond::Vote { voting, channels } => {
+                let true_ones = channels
+                    .iter()
+                    .filter(|(tag, limit)| self.levels[*tag] > *limit)
+                    .count();
+                let voting = &self.votings[*voting];
+                // What must trip whichever channel is bad or bypassed. One that is left out may be one of the true ones;
+                // a bypassed one too, and then another must be true where one would do.
+                let surely = if voting.exclude {
+                    channels.len()
+                } else if voting.bypass.is_some() {
+                    usize::from(voting.need).max(2)
+                } else {
+                    usize::from(voting.need)
+                };
+                true_ones >= surely
+            }
+        }
+    }
+
+    /// Since when a rule has been true in the plant, not counting the time in which the guard was held up.
+    pub fn true_since(&self, rule: usize) -> Option<u64> {
+        self.rules[rule]
+            .true_since
+            .map(|since| since.max(self.held_until))
+    }
+
+    /// The vote, in the words of the documentation.
+    fn vote(&self, voting: usize, says: &[Truth], now: u64) -> Truth {
+        let plan = &self.votings[voting];
+        let out =
+            self.bypassed[voting].and_then(|(channel, until)| (now < until).then_some(channel));
+        let left: Vec<Truth> = says
+            .iter()
+            .enumerate()
+            .filter(|(channel, _)| Some(*channel) != out)
+            .map(|(_, truth)| *truth)
+            .collect();
+        let count = |wanted| left.iter().filter(|truth| **truth == wanted).count();
+        let (trips, bads) = (count(Truth::Yes), count(Truth::Unknown));
+        let mut need = usize::from(plan.need);
+        if out.is_some() && need > 1 {
+            need -= 1;
+        }
+        if plan.exclude {
+            let good = left.len() - bads;
+            return match trips >= need.min(good) {
+                _ if good == 0 => Truth::Unknown,
+                true => Truth::Yes,
+                false => Truth::No,
+            };
+        }
+        if trips >= need {
+            Truth::Yes
+        } else if trips + bads >= need {
+            Truth::Unknown
+        } else {
+            Truth::No
+        }
+    }
+
+    pub(super) fn as_the_lane_sees(
+        &self,
+        cond: &Cond,
+        guard: &Guard,
+        hold: bool,
+        now: u64,
+    ) -> Option<Truth> {
+        Some(match cond {
+            Cond::Vote { voting, channels } => {
+                let says: Option<Vec<Truth>> = channels
+                    .iter()
+                    .map(|(tag, limit)| {
+                        let view = guard.lane.tag(TagId(*tag as u16))?;
+                        Some(match view.quality.is_usable() {
+                            false => Truth::Unknown,
+                            true if view.value > *limit => Truth::Yes,
+                            true => Truth::No,
+                        })
+                    })
+                    .collect();
+                self.vote(*voting, &says?, now)
+            }
+            Cond::Above { tag, limit, band } => {
+                let view = guard.lane.tag(TagId(*tag as u16))?;
+                let limit = if hold { limit - band } else { *limit };
+                match view.quality.is_usable() {
+                    false => Truth::Unknown,
+                    true if view.value > limit => Truth::Yes,
+                    true => Truth::No,
+                }
+            }
+            // What a window holds is the lane's affair; the plant's truth judges it.
+            Cond::AverageAbove { .. } => return None,
+            Cond::Both(a, b) => {
+                let (a, b) = (
+                    self.as_the_lane_sees(a, guard, hold, now)?,
+                    self.as_the_lane_sees(b, guard, hold, now)?,
+                );
+                match (a, b) {
+                    (Truth::No, _) | (_, Truth::No) => Truth::No,
+                    (Truth::Yes, Truth::Yes) => Truth::Yes,
+                    _ => Truth::Unknown,
+                }
+            }
+            Cond::Either(a, b) => {
+                let (a, b) = (
+                    self.as_the_lane_sees(a, guard, hold, now)?,
+                    self.as_the_lane_sees(b, guard, hold, now)?,
+                );
+                match (a, b) {
+                    (Truth::Yes, _) | (_, Truth::Yes) => Truth::Yes,
+                    (Truth::No, Truth::No) => Truth::No,
+                    _ => Truth::Unknown,
+                }
+            }
+        })
+    }
+}
