@@ -4,7 +4,7 @@
 //! the feedback input (H-58, H-59). One that is not proved within its time escalates.
 
 use appliance_output::Permit;
-use drivers_frame::{DurNs, MonoNs};
+use drivers_frame::{DurNs, MonoNs, planted};
 use rules_bundle::{FeedbackPlan, OutputPlan, StopCategory};
 
 use crate::latch::Latch;
@@ -112,8 +112,8 @@ impl Output {
                 },
                 Some(latch),
             ) if self.permit == Permit::Granted
-                && !controlled_stop_failed
-                && now < latch.at.after(power_off_after) =>
+                && (!controlled_stop_failed || planted!(ControlledStopFailureIgnored))
+                && now < latch.at.after(planted_time(power_off_after)) =>
             {
                 Permit::Granted
             }
@@ -130,7 +130,7 @@ impl Output {
                 },
                 Some(latch),
                 Permit::Granted,
-            ) => latch.at.after(power_off_after),
+            ) => latch.at.after(planted_time(power_off_after)),
             _ => MonoNs::NEVER,
         }
     }
@@ -178,7 +178,7 @@ impl Output {
                 Permit::Withheld => plan.safe,
                 Permit::Granted => !plan.safe,
             };
-            follows = feedback.value == Some(expected);
+            follows = feedback.value == Some(expected) || planted!(FeedbackIgnored);
             followed_at = feedback.at;
             if follows {
                 self.edm_fault = false;
@@ -229,5 +229,19 @@ impl Output {
             .filter(|due| *due > now)
             .min()
             .unwrap_or(MonoNs::NEVER)
+    }
+}
+
+/// The time of a controlled stop, unless a bug is planted.
+#[inline]
+fn planted_time(power_off_after: DurNs) -> DurNs {
+    if planted!(PowerOffEarly) {
+        DurNs::ZERO
+    } else if planted!(PowerOffLate) {
+        power_off_after.times(2)
+    } else if planted!(PowerOffNever) {
+        DurNs::from_ns(u64::MAX)
+    } else {
+        power_off_after
     }
 }

@@ -235,7 +235,8 @@ impl Machine {
                 match codec::check_read_reply(adu, transaction, unit, &request) {
                     Ok(data) => {
                         let held = wire_value(&data) & expected.mask;
-                        self.watchdog_step(held == expected.value, now);
+                        let right = held == expected.value || planted!(DeviceWatchdogAssumed);
+                        self.watchdog_step(right, now);
                     }
                     Err(ReplyError::Exception(_)) => self.watchdog_step(false, now),
                     Err(error) => return Err(FaultCause::WrongReply(error)),
@@ -348,6 +349,9 @@ impl Machine {
                     Confirmed::Safe => self.values.safe(transaction),
                 };
                 self.next_write = now.after(self.refresh);
+                if planted!(WatchdogFedLate) && value == Confirmed::Run {
+                    self.next_write = now.after(self.refresh.times(4));
+                }
                 if planted!(SafeWrittenOnce) && value == Confirmed::Safe {
                     self.next_write = MonoNs::NEVER;
                 }
@@ -385,7 +389,7 @@ impl Machine {
         let runs = self.duty == Duty::Drive
             && (self.permit == Permit::Granted || planted!(PermitWhileLatched))
             && !self.taken
-            && self.watchdog_armed() != Some(false);
+            && (self.watchdog_armed() != Some(false) || planted!(PermitUnguarded));
         let act = if runs { Act::WantRun } else { Act::WantSafe };
         let after = phase::next(self.phase, act);
         if after.value() != self.phase.value() {
@@ -480,7 +484,8 @@ impl Machine {
             && self.before.is_some_and(|(word, replaced)| {
                 word == held && !read_back.is_settled(replaced, now)
             });
-        match read_back.look(expected == Some(held) || follows, now) {
+        let matches = expected == Some(held) || follows || planted!(ReadBackUncompared);
+        match read_back.look(matches, now) {
             Look::Matches => {
                 let since = if self.phase.is_proved() {
                     pending.sent

@@ -113,6 +113,28 @@ bugs! {
     OffDelayIgnored,
     /// Two channels of one voting may be bypassed together (H-56).
     TwoBypassesOfAVoting,
+    /// What the written place holds is not compared with what was written (H-58).
+    ReadBackUncompared,
+    /// A contactor that does not follow is not seen (H-59).
+    FeedbackIgnored,
+    /// A stop that is not proved trips nothing else (H-57, H-59).
+    EscalationLeftOut,
+    /// The device's watchdog counts as armed as soon as it was told to be (H-64).
+    DeviceWatchdogAssumed,
+    /// The device's watchdog is looked at once, and not again (H-64).
+    DeviceWatchdogLookedAtOnce,
+    /// A permit is given although the device's watchdog is not armed (H-64).
+    PermitUnguarded,
+    /// The permit is refreshed four times too rarely: the device's watchdog is not fed in time.
+    WatchdogFedLate,
+    /// A category 1 stop removes the power at once.
+    PowerOffEarly,
+    /// A category 1 stop removes the power after twice its time (I1).
+    PowerOffLate,
+    /// A category 1 stop never removes the power (I1).
+    PowerOffNever,
+    /// The power stays on for its time although the output that asks for the controlled stop has failed (H-57).
+    ControlledStopFailureIgnored,
 }
 
 /// Whether `bug` is the one that is planted now.

@@ -64,4 +64,8 @@ pub const SOMETIMES: &[&str] = &[
     "channel passivated",
     "second bypass of a voting refused",
     "vote against a stop with a bad channel",
+    "a controlled stop had its time",
+    "a controlled stop failed",
+    "a stop without an echo escalated",
+    "a stop was confirmed by its place",
 ];

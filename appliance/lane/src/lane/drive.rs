@@ -179,7 +179,9 @@ impl<E: RuleEngine> Lane<E> {
             self.emit(now, EventKind::EdmFault { output });
             self.latch(output, LatchCause::Feedback { output }, now, now);
         }
-        if let (true, Some(to)) = (findings.unproved, escalate_to) {
+        if let (true, Some(to), false) =
+            (findings.unproved, escalate_to, planted!(EscalationLeftOut))
+        {
             self.emit(now, EventKind::Escalated { output, to });
             self.latch(to, LatchCause::Escalated { from: output }, now, now);
         }

@@ -153,10 +153,12 @@ impl Oracle {
         for (index, permit) in guard.lane.permits().iter().enumerate() {
             let granted = *permit == Permit::Granted;
             let seen = &mut self.outputs[index];
-            if seen.granted && !granted {
+            let was_granted = seen.granted;
+            if was_granted && !granted {
                 seen.proved = false;
                 seen.withheld_at = now;
             }
+            seen.unechoed = !granted && (seen.unechoed || was_granted);
             let began = granted && !seen.granted;
             seen.granted = granted;
             if began && !self.released {
@@ -166,6 +168,7 @@ impl Oracle {
                     format!("output {index} was granted without a reset since the start"),
                 );
             }
+            self.judge_controlled(scenario, guard, index, was_granted, now, coverage);
         }
         // Each reset releases once.
         if self.outputs.iter().all(|output| !output.granted) {

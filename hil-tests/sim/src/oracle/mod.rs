@@ -1,18 +1,21 @@
 //! The judge: knows the plant's truth, sees every byte and every verdict, and shares no decision with what it judges.
 //!
 //! What it remembers is in here; what it judges is in `truth` (what a condition says), `inputs` (I4, I5, I6), `rules`
-//! (I1, I6, I7), `acts` (I3, I9, H-56), `outputs` (I1, I2, H-57, H-60) and `events` (I8).
+//! (I1, I6, I7), `acts` (I3, I9, H-56), `outputs` (I1, I2, H-57, H-60), `stops` (H-57 to H-59) and `events` (I8).
 
 mod acts;
 mod events;
 mod inputs;
 mod outputs;
 mod rules;
+mod stops;
 mod truth;
 
 use std::collections::VecDeque;
 
 use appliance_lane::{LatchCause, RuleState};
+
+pub use stops::Machines;
 
 use crate::reading::Readings;
 use crate::scenario::{MS, Scenario, TURN_MAX, Voting, WAY_MAX};
@@ -70,6 +73,8 @@ struct OutputSeen {
     proved: bool,
     granted: bool,
     withheld_at: u64,
+    /// It ran when it was last withheld, and its stop was not echoed since.
+    unechoed: bool,
     /// A permit was answered by an exception.
     refused_run: bool,
     connected_at: u64,
@@ -88,6 +93,8 @@ pub struct Oracle {
     outputs: Vec<OutputSeen>,
     /// When each device was last asked.
     asked_at: Vec<u64>,
+    /// Until when something is wrong with each host.
+    troubled: Vec<u64>,
     /// A reset was answered with yes since the guard started.
     released: bool,
     /// When the lane's thread was last held up, and until when.
@@ -124,6 +131,7 @@ impl Oracle {
             ],
             outputs: vec![OutputSeen::default(); scenario.outputs.len()],
             asked_at: vec![0; scenario.hosts.len()],
+            troubled: vec![0; scenario.hosts.len()],
             released: false,
             held_from: 0,
             held_until: 0,

@@ -30,6 +30,7 @@ impl Oracle {
                 conn: Some(conn),
                 granted: seen.granted,
                 withheld_at: seen.withheld_at,
+                unechoed: seen.unechoed,
                 connected_at: now,
                 ..OutputSeen::default()
             };
@@ -120,6 +121,7 @@ impl Oracle {
             seen.outstanding.pop_front();
             if newest {
                 seen.proved = !run && !seen.granted;
+                seen.unechoed &= !seen.proved;
             }
         }
     }
@@ -135,6 +137,7 @@ impl Oracle {
         for (index, output) in scenario.outputs.iter().enumerate() {
             let up = guard.outputs[index].is_up();
             let latched = guard.lane.latch_of(index as u16).is_some();
+            self.judge_unproved(scenario, index, now, coverage);
             let seen = &self.outputs[index];
             sometimes!(coverage, "output connection down", !up);
             sometimes!(coverage, "output runs", seen.granted && up);

@@ -2,7 +2,7 @@
 
 use drivers_frame::{DurNs, Range, TagId, ValueCodec, ValueType};
 use rules_bundle::{
-    DevicePlan, LinkPlan, ModbusPlan, PointPlan, Table, WindowFunction, WindowPlan,
+    DevicePlan, LinkPlan, ModbusPlan, Plan, PointPlan, Table, WindowFunction, WindowPlan,
 };
 
 use super::plan::{plan, voting_plan};
@@ -143,7 +143,11 @@ fn group(rng: &mut Rng, outputs: &mut [Output]) -> usize {
             let before = outputs[index - 1].group;
             outputs[index].group = before;
             if rng.chance(500) {
-                outputs[index].controlled = Some((index - 1, rng.between(50, 600) * MS));
+                // Who asks for a controlled stop stops at once itself.
+                let by = outputs[index - 1]
+                    .controlled
+                    .map_or(index - 1, |(by, _)| by);
+                outputs[index].controlled = Some((by, rng.between(50, 600) * MS));
             }
         } else {
             outputs[index].group = groups;
@@ -153,14 +157,14 @@ fn group(rng: &mut Rng, outputs: &mut [Output]) -> usize {
     groups
 }
 
-/// Gives some outputs a contactor with a feedback, and another output that is tripped when the contactor does not open.
+/// Gives some outputs a contactor with a feedback.
 fn feedbacks(
     rng: &mut Rng,
     outputs: &mut [Output],
     devices: &mut [DevicePlan],
     tags: &mut Vec<Tag>,
 ) {
-    for index in 0..outputs.len() {
+    for (index, output) in outputs.iter_mut().enumerate() {
         if !rng.chance(350) {
             continue;
         }
@@ -177,7 +181,7 @@ fn feedbacks(
         let stale_after = device.poll.map_or(0, DurNs::as_ns) * 2
             + device.timeout.as_ns()
             + rng.between(60, 200) * MS;
-        outputs[index].feedback = Some((tags.len(), stale_after + rng.between(60, 200) * MS));
+        output.feedback = Some((tags.len(), stale_after + rng.between(60, 200) * MS));
         tags.push(Tag {
             kind: Kind::Contact(index),
             origin: Origin::Modbus {
@@ -189,10 +193,21 @@ fn feedbacks(
             quiet: 0,
             way_max: device.timeout.as_ns(),
         });
-        let others: Vec<usize> = (0..outputs.len())
+    }
+}
+
+/// Gives some outputs another one that is tripped when their stop is not proved. The way never leads back.
+fn escalations(rng: &mut Rng, outputs: &mut [Output]) {
+    for index in 0..outputs.len() {
+        let others: Vec<usize> = (index + 1..outputs.len())
             .filter(|other| outputs[*other].group != outputs[index].group)
             .collect();
-        if !others.is_empty() {
+        let often = if outputs[index].feedback.is_some() {
+            900
+        } else {
+            400
+        };
+        if !others.is_empty() && rng.chance(often) {
             outputs[index].escalate_to = Some(*rng.pick(&others));
         }
     }
@@ -366,6 +381,7 @@ impl Scenario {
                 .collect();
         }
         feedbacks(rng, &mut outputs, &mut devices, &mut tags);
+        escalations(rng, &mut outputs);
         let queue = devices
             .iter()
             .enumerate()
@@ -380,6 +396,15 @@ impl Scenario {
             .enumerate()
             .map(|(index, voting)| voting_plan(index, voting))
             .collect();
+        Plan {
+            name: "sim".into(),
+            version: "1".into(),
+            description: String::new(),
+            lanes: vec![plan.clone()],
+            alerts: None,
+        }
+        .check()
+        .expect("what is drawn is what a checked pack could be");
         Self {
             hosts,
             tags,

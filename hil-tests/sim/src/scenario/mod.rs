@@ -182,6 +182,12 @@ pub struct Scenario {
 pub const PORT: u16 = 10_000;
 
 impl Scenario {
+    /// The host of a device.
+    pub fn host_of(&self, device: usize) -> Option<usize> {
+        let own = |kind: &HostKind| matches!(kind, HostKind::Input(at) | HostKind::Broker(at) if *at == device);
+        self.hosts.iter().position(own)
+    }
+
     /// The longest watchdog of any output.
     pub fn watchdog_max(&self) -> u64 {
         self.outputs

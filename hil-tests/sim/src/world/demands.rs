@@ -4,7 +4,7 @@ use appliance_output::Permit;
 
 use super::{Ev, World};
 use crate::guard::Guard;
-use crate::oracle::lapse;
+use crate::oracle::{Machines, lapse};
 use crate::scenario::{MS, TURN_MAX, WAY_MAX};
 use crate::sometimes;
 
@@ -119,6 +119,46 @@ impl World {
                 && self.now > from + self.scenario.tags[tag].stale_after + WAY_MAX + TURN_MAX
             {
                 self.oracle.fail("I3", self.now, format!("a reset released output {index}, whose contactor is closed and is looked at"));
+                return;
+            }
+        }
+    }
+
+    /// Shows the judge the machines behind a stop that is told to be confirmed.
+    pub(super) fn judge_confirmed(&mut self, guard: &Guard, from: usize) {
+        let welded =
+            |(from, until): &(u64, u64)| (*from..*until).contains(&self.now).then_some(*from);
+        let welded: Vec<Option<u64>> = self.welded.iter().map(welded).collect();
+        let machines = Machines {
+            places: &self.places,
+            welded: &welded,
+            mastered: &self.mastered,
+        };
+        self.oracle.confirmed(
+            &self.scenario,
+            guard,
+            from,
+            &machines,
+            self.now,
+            &mut self.coverage,
+        );
+    }
+
+    /// H-58: a coil that is off although it was told to be on, and is read back, stops its group.
+    pub(super) fn judge_dark(&mut self, guard: &Guard) {
+        for (index, output) in self.scenario.outputs.iter().enumerate() {
+            let Some((period, within)) = output.read_back else {
+                continue;
+            };
+            let runs = guard.lane.latch_of(index as u16).is_none();
+            if !runs || self.places[index].energised(self.now) {
+                self.dark[index] = None;
+                continue;
+            }
+            let since = *self.dark[index].get_or_insert(self.now);
+            let patience = period + within + 3 * output.confirm_within + 4 * TURN_MAX;
+            if self.now > since.max(self.oracle.held_until()) + patience {
+                self.oracle.fail("H-58", self.now, format!("output {index} is granted and read back, and its coil has been off for {} ms", (self.now - since) / MS));
                 return;
             }
         }

@@ -116,6 +116,8 @@ pub struct World {
     welded: Vec<(u64, u64)>,
     /// Since when the watchdog of each output's device is not armed.
     unarmed: Vec<Option<u64>>,
+    /// Since when each output's coil is off although nothing is latched.
+    dark: Vec<Option<u64>>,
     /// When another master wrote last to each output.
     mastered: Vec<u64>,
     /// Until when something is wrong with each host.
@@ -160,6 +162,7 @@ impl World {
             places: vec![Place::default(); scenario.outputs.len()],
             welded: vec![(0, 0); scenario.outputs.len()],
             unarmed: vec![Some(0); scenario.outputs.len()],
+            dark: vec![None; scenario.outputs.len()],
             mastered: vec![0; scenario.outputs.len()],
             troubled_until: vec![0; scenario.hosts.len()],
             excused: vec![0; scenario.outputs.len()],

@@ -105,6 +105,7 @@ impl World {
                 self.acted(&guard, &act);
             }
             self.oracle.events(&guard, from, self.now);
+            self.judge_confirmed(&guard, from);
             guard.drive();
             self.look(&mut guard);
             for index in 0..guard.outputs.len() {
@@ -125,6 +126,7 @@ impl World {
             .turned(&self.scenario, &guard, self.now, &mut self.coverage);
         self.judge_poison(&guard);
         self.judge_escalation(&guard);
+        self.judge_dark(&guard);
         let due = guard.due(threaded);
         self.guard = Some(guard);
         let late = self.lateness();

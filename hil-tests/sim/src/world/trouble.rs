@@ -44,6 +44,7 @@ impl World {
         self.coverage.count(fault.name());
         let until = self.now + lasting + WAY_MAX;
         self.troubled_until[host] = self.troubled_until[host].max(until);
+        self.oracle.troubled(host, until);
         match fault {
             Fault::Partition => {
                 self.net.borrow_mut().partition(host, true);
