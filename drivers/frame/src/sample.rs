@@ -1,6 +1,8 @@
 //! Samples, and the way drivers hand them over.
 
-use crate::{Cause, MonoNs, Quality};
+use alloc::boxed::Box;
+
+use crate::{BlockNews, Cause, MonoNs, Quality};
 
 /// Index of a tag within its lane, resolved when the bundle was built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,15 +34,30 @@ pub struct Sample {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 
-/// Where a driver puts a frame: the samples that one read delivered together.
+/// Where a driver puts a frame: the samples that one read delivered together; and blocks of waveforms.
 ///
-/// Implementations never block and never allocate.
+/// Implementations never block and never allocate. One that takes no waveforms leaves out what is about blocks: every
+/// block is then lost and counted by the driver.
 pub trait FrameSink {
     /// Hands over all samples of one frame, or none of them.
     ///
     /// # Errors
     /// [`QueueFull`] when there is no room for the whole frame. The driver goes on; it does not retry.
     fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull>;
+
+    /// An empty buffer for a block, as large as the driver said that it needs when it was made; `None` when all are in
+    /// use. Whoever is done with a block puts its buffer back where this takes it from.
+    fn take_empty(&mut self) -> Option<Box<[u8]>> {
+        None
+    }
+
+    /// Hands over a block, or that there is none: [`BlockNews::Bad`].
+    ///
+    /// # Errors
+    /// The news itself when there is no room for it. The driver keeps the buffer, and the next block has a gap.
+    fn push_block(&mut self, news: BlockNews) -> Result<(), BlockNews> {
+        Err(news)
+    }
 }
 
 /// What one step of a driver did. Whoever steps drivers need not know their protocol.
