@@ -1,4 +1,5 @@
 //! What is admitted, and what is refused, with keys and signatures as they are on disk.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
