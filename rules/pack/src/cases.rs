@@ -282,11 +282,11 @@ fn read(source: &str, plan: &Plan, findings: &mut Findings<'_>) -> Option<Vec<Ca
                 );
             }
             last = at_ms;
-            let set = named("tag", raw.set.as_ref(), &tags, &mut cx);
+            let set = named("pack", "tag", raw.set.as_ref(), &tags, &mut cx);
             for (name, stimulus) in &set {
                 check_registers(name, &stimulus.0, &raw.at, plan, &mut cx);
             }
-            let expect = named("rule", raw.expect.as_ref(), &rules, &mut cx);
+            let expect = named("pack", "rule", raw.expect.as_ref(), &rules, &mut cx);
             steps.push(Step {
                 at_ms,
                 set: set.into_iter().map(|(name, raw)| (name, raw.0)).collect(),
@@ -351,7 +351,8 @@ fn verdict(word: VerdictWord) -> Verdict {
 }
 
 /// The entries of a mapping whose names are known; reports the others.
-fn named<'m, T>(
+pub(crate) fn named<'m, T>(
+    owner: &str,
     kind: &str,
     map: Option<&'m Map<T>>,
     known: &[&str],
@@ -362,9 +363,9 @@ fn named<'m, T>(
         if !known.contains(&entry.name.as_str()) {
             let help = match nearest(&entry.name, known.iter().copied()) {
                 Some(name) => format!("did you mean `{name}`?"),
-                None => format!("use a {kind} of the pack beside this file"),
+                None => format!("use a {kind} of the {owner} beside this file"),
             };
-            let message = format!("the pack has no {kind} `{}`", entry.name);
+            let message = format!("the {owner} has no {kind} `{}`", entry.name);
             cx.findings
                 .error(Code::UnknownName, &entry.span, message, help);
         }

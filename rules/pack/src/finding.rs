@@ -151,6 +151,8 @@ codes! {
     FeedbackTooShort = 119 "a feedback is expected sooner than the device can follow",
     // Recorded cases.
     CaseFailed = 120 "a pack decides otherwise than a recorded case says",
+    // Modules.
+    BadModule = 140 "what a module says of itself is not what the ABI allows",
     // Never the author's fault.
     Defect = 999 "a defect in Tripline itself",
 }

@@ -17,6 +17,7 @@ mod check;
 mod either;
 mod finding;
 mod limits;
+pub mod module;
 mod payload;
 mod raw;
 mod read;
