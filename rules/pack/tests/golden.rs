@@ -146,6 +146,7 @@ fn every_code_that_a_pack_can_cause_is_shown_by_an_example() {
         Code::TooMany,
         Code::StaleClasses,
         Code::CaseFailed,
+        Code::BadModule,
         Code::Defect,
     ];
     let mut seen: Vec<Code> = bad_packs()
