@@ -19,6 +19,7 @@
     )
 )]
 
+pub mod block_queue;
 pub mod bypass;
 mod checksum;
 mod complement;

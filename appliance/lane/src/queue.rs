@@ -7,13 +7,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use drivers_frame::{FrameSink, QueueFull, Sample, planted};
+use drivers_frame::{BlockNews, FrameSink, QueueFull, Sample, planted};
 use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::block_queue::BlockProducer;
 
 /// The driver's end.
 pub struct FrameProducer {
     ring: Producer<Sample>,
     lost: Arc<AtomicU64>,
+    blocks: Option<BlockProducer>,
 }
 
 /// The lane's end.
@@ -31,6 +34,7 @@ pub fn frame_queue(samples: usize) -> (FrameProducer, FrameConsumer) {
         FrameProducer {
             ring: producer,
             lost: Arc::clone(&lost),
+            blocks: None,
         },
         FrameConsumer {
             ring: consumer,
@@ -40,7 +44,27 @@ pub fn frame_queue(samples: usize) -> (FrameProducer, FrameConsumer) {
     )
 }
 
+impl FrameProducer {
+    /// With a way for waveform blocks beside that for samples.
+    #[must_use]
+    pub fn with_blocks(mut self, blocks: BlockProducer) -> Self {
+        self.blocks = Some(blocks);
+        self
+    }
+}
+
 impl FrameSink for FrameProducer {
+    fn take_empty(&mut self) -> Option<Box<[u8]>> {
+        self.blocks.as_mut()?.take_empty()
+    }
+
+    fn push_block(&mut self, news: BlockNews) -> Result<(), BlockNews> {
+        match &mut self.blocks {
+            Some(blocks) => blocks.push(news),
+            None => Err(news),
+        }
+    }
+
     fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull> {
         match self.ring.write_chunk_uninit(samples.len()) {
             Ok(chunk) => {

@@ -4,6 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SequenceType {
+    /// One byte.
+    U8,
     /// Two bytes, one register.
     U16,
     /// Four bytes, two registers.
@@ -16,6 +18,7 @@ impl SequenceType {
     /// Bytes in a payload.
     pub const fn bytes(self) -> usize {
         match self {
+            Self::U8 => 1,
             Self::U16 => 2,
             Self::U32 => 4,
             Self::U64 => 8,
@@ -25,6 +28,7 @@ impl SequenceType {
     /// Largest number.
     const fn mask(self) -> u64 {
         match self {
+            Self::U8 => 0xFF,
             Self::U16 => 0xFFFF,
             Self::U32 => 0xFFFF_FFFF,
             Self::U64 => u64::MAX,
@@ -172,7 +176,8 @@ mod tests {
     #[test]
     fn h17_a_step_of_more_than_one_is_a_gap_and_wrapping_is_none() {
         for (sequence, last) in [
-            (SequenceType::U16, 0xFFFF_u64),
+            (SequenceType::U8, 0xFF_u64),
+            (SequenceType::U16, 0xFFFF),
             (SequenceType::U32, 0xFFFF_FFFF),
             (SequenceType::U64, u64::MAX),
         ] {
