@@ -87,6 +87,27 @@ pub const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Bytes of guest memory a rule module may have. Slots of 16 bytes for every tag, window and age fit with room.
 pub const RULE_MEMORY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of an analyzer's module. The largest of ours, an FFT with its tables, takes a tenth.
+pub const ANALYZER_MODULE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of the code of one function: bounds what a compiler with quadratic passes is given at once (H-44).
+pub const ANALYZER_FUNCTION_BYTES_MAX: usize = 128 * 1024;
+/// Functions of an analyzer. At the same time the limit of its types and of its data segments.
+pub const ANALYZER_FUNCTIONS_MAX: u32 = 4_096;
+/// Locals of one function, its parameters included. A few bytes of code declare as many as they like, and each is
+/// tracked by every pass of a compiler (H-44).
+pub const ANALYZER_LOCALS_MAX: u32 = 1_000;
+/// Parameters, and results, of one function or block: each multiplies into every call site.
+pub const ANALYZER_SIGNATURE_MAX: usize = 64;
+/// Pages of 64 KiB that an analyzer's memory may have: a block of 65,536 samples of `f32` four times over.
+pub const ANALYZER_PAGES_MAX: u64 = 16;
+/// Elements of an analyzer's table of functions: indirect calls of a language's run time need tens.
+pub const ANALYZER_TABLE_ELEMENTS_MAX: u64 = 1_024;
+/// Globals of an analyzer. Linkers make three, languages some for each module.
+pub const ANALYZER_GLOBALS_MAX: u32 = 1_024;
+/// Targets of one `br_table`: twice a choice over every value of a byte.
+pub const ANALYZER_BRANCHES_MAX: u32 = 512;
+/// Depth of nested blocks: a choice of so many targets is written as so many nested blocks.
+pub const ANALYZER_NESTING_MAX: u32 = 1_024;
 /// Bytes of a sealed bundle. Ahead-of-time code of 10,000 rules is about 10 MiB.
 pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -168,6 +189,11 @@ const _: () = assert!(
 const _: () = assert!(
     (TAGS_MAX * 2 + WINDOWS_MAX) * 16 <= RULE_MEMORY_BYTES_MAX,
     "a slot each for value, age and window"
+);
+const _: () = assert!(ANALYZER_FUNCTION_BYTES_MAX < ANALYZER_MODULE_BYTES_MAX);
+const _: () = assert!(
+    ANALYZER_BRANCHES_MAX < ANALYZER_NESTING_MAX,
+    "each target of a branch is a block"
 );
 const _: () = assert!(RULE_STOPS_MAX <= OUTPUTS_MAX);
 const _: () = assert!(CONDITIONS_MAX >= RULES_MAX && CONDITIONS_MAX <= u16::MAX as usize);
