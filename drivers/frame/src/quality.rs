@@ -93,6 +93,10 @@ pub enum Cause {
     Masquerade = 25,
     /// Envelope: meant for another topic (addressing).
     WrongAddress = 26,
+    /// The analyzer that derives it failed in this frame, or its canary was missed.
+    AnalyzerFailed = 27,
+    /// The analyzer that derives it says so itself.
+    AnalyzerSays = 28,
 }
 
 impl Cause {
@@ -126,6 +130,8 @@ impl Cause {
             Self::Inserted => "message of a foreign source",
             Self::Masquerade => "message that cannot prove its source",
             Self::WrongAddress => "message for another topic",
+            Self::AnalyzerFailed => "the analyzer failed",
+            Self::AnalyzerSays => "the analyzer says so",
         }
     }
 }
