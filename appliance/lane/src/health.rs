@@ -66,7 +66,7 @@ impl Health {
     pub(crate) fn acknowledge(&mut self) -> bool {
         let waits = self.awaits_acknowledgement();
         if let Some(state) = &mut self.passivated {
-            state.acknowledged |= waits;
+            state.acknowledged |= waits || planted!(AcknowledgedWhileBad);
         }
         waits
     }
@@ -108,7 +108,7 @@ impl Health {
             Reintegration::After(quiet) => {
                 sample.at.since(since) >= quiet || planted!(QuietTimeIgnored)
             }
-            Reintegration::Acknowledge => state.acknowledged,
+            Reintegration::Acknowledge => state.acknowledged || planted!(AcknowledgementNotNeeded),
         };
         if !back {
             return bad(sample, Cause::Passivated);
@@ -128,8 +128,8 @@ impl Health {
         let rate = self.rate?;
         if let Some((value, at)) = self.believed {
             let most = rate.per_second * seconds(sample.at.since(at));
-            if (sample.value - value).abs() > most {
-                if self.spikes < rate.tolerated {
+            if (sample.value - value).abs() > most && !planted!(RateIgnored) {
+                if self.spikes < rate.tolerated || planted!(SpikesToleratedForever) {
                     self.spikes = self.spikes.saturating_add(1);
                     return Some(Admission::Drop);
                 }
@@ -158,7 +158,7 @@ impl Health {
             return false;
         }
         self.quiet = Some((low, high, since));
-        sample.at.since(since) >= check.lasting
+        sample.at.since(since) >= check.lasting && !planted!(FrozenUnnoticed)
     }
 }
 

@@ -135,6 +135,16 @@ bugs! {
     PowerOffNever,
     /// The power stays on for its time although the output that asks for the controlled stop has failed (H-57).
     ControlledStopFailureIgnored,
+    /// A value that jumps faster than its quantity can is believed (H-4).
+    RateIgnored,
+    /// Spikes are dropped for ever, and never make their channel bad (H-4).
+    SpikesToleratedForever,
+    /// A value that does not move is believed (H-2).
+    FrozenUnnoticed,
+    /// A channel that was bad comes back without the acknowledgement that its pack asks for.
+    AcknowledgementNotNeeded,
+    /// An acknowledgement counts although the channel is still bad.
+    AcknowledgedWhileBad,
 }
 
 /// Whether `bug` is the one that is planted now.

@@ -39,6 +39,10 @@ pub enum Fault {
     OutOfRange,
     /// Not a number (H-21).
     NotFinite,
+    /// The value stands still (H-2). Only where the pack says how long it may.
+    Frozen,
+    /// Single values jump (H-4). Only where the pack says how fast they may.
+    Spikes,
     /// The write takes effect, its echo never comes (H-57).
     EchoLost,
     /// The write has no effect and no answer (H-57).
@@ -92,6 +96,8 @@ impl Fault {
         Self::Refusing,
         Self::OutOfRange,
         Self::NotFinite,
+        Self::Frozen,
+        Self::Spikes,
     ];
     /// Those of an output device.
     pub const OUTPUT: &'static [Self] = &[
@@ -120,6 +126,8 @@ impl Fault {
         Self::Refusing,
         Self::OutOfRange,
         Self::NotFinite,
+        Self::Frozen,
+        Self::Spikes,
     ];
 
     /// Its name.
@@ -143,6 +151,8 @@ impl Fault {
             Self::Refusing => "connection refused",
             Self::OutOfRange => "out of range",
             Self::NotFinite => "not a number",
+            Self::Frozen => "sensor frozen",
+            Self::Spikes => "spikes",
             Self::EchoLost => "echo lost",
             Self::WriteLost => "write lost",
             Self::EchoWrong => "wrong echo",

@@ -26,6 +26,7 @@ pub const CLASSES: &[Fault] = &[
     Fault::Refusing,
     Fault::OutOfRange,
     Fault::NotFinite,
+    Fault::Frozen,
     Fault::Retained,
     Fault::Redelivered,
     Fault::Malformed,

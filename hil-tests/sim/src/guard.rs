@@ -91,6 +91,8 @@ pub enum Command {
     Trip,
     /// Withhold the vote of a channel of a voting, for so many nanoseconds.
     Bypass(usize, usize, u64),
+    /// Acknowledge every channel that was bad.
+    Acknowledge,
 }
 
 /// What the guard did, for the oracle.
@@ -121,6 +123,8 @@ pub enum Act {
         /// The nonce of the release.
         nonce: u64,
     },
+    /// So many channels that were bad, and are good again, were acknowledged.
+    Acknowledged(u16),
     /// Everything was stopped on request.
     Tripped,
     /// The lane has ticked.
@@ -284,6 +288,7 @@ impl Guard {
                 self.lane.trip(now);
                 Act::Tripped
             }
+            Command::Acknowledge => Act::Acknowledged(self.lane.acknowledge(None)),
             Command::Bypass(voting, channel, lasting) => {
                 let point = BypassPoint::Channel {
                     voting: voting as u16,

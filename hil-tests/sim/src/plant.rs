@@ -1,6 +1,6 @@
 //! The devices: what they answer, and what they do instead while something is wrong with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drivers_modbus::codec::server::{self, Request, RequestBody};
 use drivers_modbus::codec::{ReadRequest, Table, WriteRequest};
@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::net::Net;
 use crate::reading::{self, FOREIGN, Readings};
 use crate::rng::Rng;
-use crate::scenario::{Kind, MS, Origin, Scenario};
+use crate::scenario::{GRAIN, Kind, MS, Origin, Scenario, Tag};
 
 /// One coil with its watchdog.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +52,10 @@ pub struct Host {
     pub wrong: Option<Wrong>,
     /// The last right reply, and its connection.
     last_reply: (usize, Vec<u8>),
+    /// Where sensors that stand still stand.
+    stuck: BTreeMap<usize, f64>,
+    /// Tags whose newest reading was a spike.
+    spiked: BTreeSet<usize>,
     /// Connections that subscribed (a broker's).
     pub subscribed: Vec<usize>,
 }
@@ -62,6 +66,41 @@ impl Host {
         self.wrong
             .filter(|wrong| now < wrong.until)
             .map(|wrong| wrong.fault)
+    }
+
+    /// What a sensor shows while the plant is at `level`, and whether it stands still: it moves a little with each
+    /// reading where its pack expects that, and never across a whole number, on which all limits lie.
+    pub fn show(
+        &mut self,
+        now: u64,
+        tag: usize,
+        known: &Tag,
+        level: f64,
+        rng: &mut Rng,
+    ) -> (f64, bool) {
+        let fault = self.fault(now);
+        let stuck = fault == Some(Fault::Frozen) && known.frozen.is_some();
+        if !stuck {
+            self.stuck.remove(&tag);
+        }
+        let spiked = self.spiked.remove(&tag);
+        if known.frozen.is_some() {
+            let alive = level.floor() + rng.between(1, 1_023) as f64 * GRAIN;
+            return (
+                if stuck {
+                    *self.stuck.entry(tag).or_insert(alive)
+                } else {
+                    alive
+                },
+                stuck,
+            );
+        }
+        // One at a time: several in a row are a step.
+        if fault == Some(Fault::Spikes) && known.rate.is_some() && !spiked && rng.chance(300) {
+            self.spiked.insert(tag);
+            return ((level + 40.0).min(99.0), false);
+        }
+        (level, false)
     }
 }
 
@@ -86,10 +125,12 @@ fn words(value: f64) -> [u16; 4] {
 fn registers(
     device: usize,
     read: &ReadRequest,
-    fault: Option<Fault>,
+    host: &mut Host,
     sensors: &mut Sensors<'_>,
     now: u64,
+    rng: &mut Rng,
 ) -> Vec<u16> {
+    let fault = host.fault(now);
     let mut registers: Vec<u16> = (0..read.count)
         .map(|index| {
             words(reading::encode(FOREIGN, u64::from(index), 42.0))[usize::from(index % 4)]
@@ -119,11 +160,12 @@ fn registers(
             Some(Fault::WrongUnit | Fault::ForeignTransaction) => FOREIGN,
             _ => tag,
         };
-        let number = sensors.readings[tag].issue(now);
+        let (level, stuck) = host.show(now, tag, known, sensors.levels[tag], rng);
+        let number = sensors.readings[tag].issue(now, stuck);
         let value = match fault {
             Some(Fault::OutOfRange) => 150.0,
             Some(Fault::NotFinite) => f64::NAN,
-            _ => reading::encode(owner, number, sensors.levels[tag]),
+            _ => reading::encode(owner, number, level),
         };
         registers[offset..offset + 4].copy_from_slice(&words(value));
     }
@@ -179,7 +221,7 @@ pub fn answer_read(
     let mut registers = if read.table.is_bits() {
         Vec::new()
     } else {
-        registers(device, &read, fault, sensors, now)
+        registers(device, &read, host, sensors, now, rng)
     };
     let mut bits = bits(device, &read, sensors);
     let mut wait = rng.between(200_000, 4 * MS);

@@ -28,24 +28,32 @@ pub fn decode(value: f64) -> Option<(usize, u64, f64)> {
 /// The times of a tag's readings.
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
-    times: Vec<u64>,
+    /// When each was made, and whether its sensor stood still.
+    made: Vec<(u64, bool)>,
 }
 
 impl Readings {
-    /// Another reading at `now`; its number.
-    pub fn issue(&mut self, now: u64) -> u64 {
-        self.times.push(now);
-        self.times.len() as u64 - 1
+    /// Another reading at `now`, of a sensor that lives or is `stuck`; its number.
+    pub fn issue(&mut self, now: u64, stuck: bool) -> u64 {
+        self.made.push((now, stuck));
+        self.made.len() as u64 - 1
     }
 
     /// When the reading with this number was made.
     pub fn at(&self, number: u64) -> Option<u64> {
-        self.times.get(number as usize).copied()
+        self.made.get(number as usize).map(|(at, _)| *at)
+    }
+
+    /// Whether the sensor stood still when the reading with this number was made.
+    pub fn is_stuck(&self, number: u64) -> bool {
+        self.made
+            .get(number as usize)
+            .is_some_and(|(_, stuck)| *stuck)
     }
 
     /// Number of the latest.
     pub fn latest(&self) -> u64 {
-        (self.times.len() as u64).saturating_sub(1)
+        (self.made.len() as u64).saturating_sub(1)
     }
 }
 

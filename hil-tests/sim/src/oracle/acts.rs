@@ -53,6 +53,10 @@ impl Oracle {
                 self.released(scenario, guard, now);
             }
             Act::Tripped => {}
+            Act::Acknowledged(count) => {
+                sometimes!(coverage, "channel acknowledged", *count > 0);
+                self.acknowledged_at = now;
+            }
             Act::Bypassed {
                 voting,
                 channel,

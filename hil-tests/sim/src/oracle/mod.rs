@@ -46,6 +46,14 @@ struct TagSeen {
     was_good: bool,
     /// The newest tick at which it was bad or stale by itself, and had been good before.
     fell_at: Option<u64>,
+    /// The lane's newest usable value of it at the tick before, and when that arrived.
+    believed: Option<(f64, u64)>,
+    /// Samples handed over since the last tick.
+    fresh: u32,
+    /// Arrivals of usable ones handed over after the one that is believed.
+    newer: Vec<u64>,
+    /// Arrival of the first reading of a sensor that stands still, since it last moved or was unusable.
+    stuck_since: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,6 +110,8 @@ pub struct Oracle {
     held_until: u64,
     /// Nonce and time of the press that was accepted last.
     pressed: Option<(u64, u64)>,
+    /// When channels were last acknowledged.
+    acknowledged_at: u64,
     told_rules: Vec<RuleState>,
     told_latched: Vec<bool>,
     first_out: Vec<LatchCause>,
@@ -136,6 +146,7 @@ impl Oracle {
             held_from: 0,
             held_until: 0,
             pressed: None,
+            acknowledged_at: 0,
             told_rules: vec![RuleState::Waiting; scenario.rules.len()],
             told_latched: vec![true; scenario.outputs.len()],
             first_out: vec![LatchCause::Boot; scenario.outputs.len()],

@@ -48,6 +48,9 @@ fn modbus(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Dev
             },
             stale_after: poll.unwrap_or(0) * 2 + timeout + rng.between(20, 200) * MS,
             quiet: 0,
+            acknowledge: false,
+            rate: None,
+            frozen: None,
             way_max: timeout,
         });
         address += 4 + if rng.chance(500) {
@@ -93,6 +96,9 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
             origin: Origin::Mqtt { device, period },
             stale_after: period * 2 + rng.between(30, 200) * MS,
             quiet: 0,
+            acknowledge: false,
+            rate: None,
+            frozen: None,
             way_max: 3 * WAY_MAX,
         });
     }
@@ -113,6 +119,23 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
             },
             subscriptions,
         }),
+    }
+}
+
+/// What a channel must pass besides its range, and how it comes back. A sensor that must move moves with each reading,
+/// which would be too fast for a check of its rate.
+fn checks(rng: &mut Rng, tags: &mut [Tag]) {
+    for tag in tags {
+        match rng.between(0, 9) {
+            0..=1 => tag.rate = Some((rng.between(50, 400) as f64, rng.between(0, 2) as u8)),
+            2..=3 => tag.frozen = Some((0.01, rng.between(100, 600) * MS)),
+            _ => {}
+        }
+        match rng.between(0, 19) {
+            0..=4 => tag.quiet = rng.between(100, 1_500) * MS,
+            5..=7 => tag.acknowledge = true,
+            _ => {}
+        }
     }
 }
 
@@ -191,6 +214,9 @@ fn feedbacks(
             },
             stale_after,
             quiet: 0,
+            acknowledge: false,
+            rate: None,
+            frozen: None,
             way_max: device.timeout.as_ns(),
         });
     }
@@ -266,7 +292,7 @@ fn rule(
     let acquisition = cond
         .tags()
         .iter()
-        .map(|tag| tags[*tag].stale_after + tags[*tag].way_max)
+        .map(|tag| tags[*tag].seen_within())
         .max()
         .unwrap_or(0);
     Rule {
@@ -302,7 +328,7 @@ fn votings(rng: &mut Rng, rules: &mut Vec<Rule>, tags: &[Tag], outputs: usize) -
         };
         let acquisition = own
             .iter()
-            .map(|tag| tags[*tag].stale_after + tags[*tag].way_max)
+            .map(|tag| tags[*tag].seen_within())
             .max()
             .unwrap_or(0);
         // A bypass that ends, and a channel that goes bad, may make the vote begin anew.
@@ -346,6 +372,7 @@ impl Scenario {
             hosts.push(HostKind::Broker(device));
             devices.push(mqtt(rng, device, hosts.len() - 1, &mut tags));
         }
+        checks(rng, &mut tags);
         let mut outputs = Vec::new();
         for _ in 0..rng.between(1, 2) {
             let host = hosts.len();
@@ -361,11 +388,6 @@ impl Scenario {
         for rule in &mut rules {
             if rng.chance(250) {
                 rule.off_delay = rng.between(100, 1_500) * MS;
-            }
-        }
-        for tag in &mut tags {
-            if rng.chance(250) {
-                tag.quiet = rng.between(100, 1_500) * MS;
             }
         }
         let votings = votings(rng, &mut rules, &tags, outputs.len());

@@ -79,6 +79,12 @@ pub struct Tag {
     pub stale_after: u64,
     /// How long it must be good without a break before it counts again.
     pub quiet: u64,
+    /// It comes back only when a person acknowledged that it was bad.
+    pub acknowledge: bool,
+    /// Fastest change in a second, and how many faster ones in a row are dropped.
+    pub rate: Option<(f64, u8)>,
+    /// Smallest movement of a living sensor, and how long it may be without.
+    pub frozen: Option<(f64, u64)>,
     /// Longest time from the reading to the arrival of a value that may be believed.
     pub way_max: u64,
 }
@@ -89,6 +95,11 @@ impl Tag {
         match self.origin {
             Origin::Modbus { device, .. } | Origin::Mqtt { device, .. } => device,
         }
+    }
+
+    /// Within which a change of the plant is seen, or the tag is bad.
+    pub fn seen_within(&self) -> u64 {
+        self.stale_after + self.way_max + self.frozen.map_or(0, |(_, lasting)| lasting)
     }
 }
 

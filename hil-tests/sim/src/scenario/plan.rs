@@ -2,9 +2,10 @@
 
 use drivers_frame::{DeviceId, DurNs, TagId};
 use rules_bundle::{
-    Acquire, DevicePlan, FeedbackPlan, HostAssumption, InputChecks, LanePlan, Level, OnBad,
-    OutputPlan, OutputTarget, ReadBackPlan, RegisterMatch, RegisterValue, Reintegration, RulePlan,
-    StopCategory, TagPlan, TripGroupPlan, VotingPlan, Wait, WatchdogPlan, WindowPlan,
+    Acquire, DevicePlan, FeedbackPlan, FrozenCheck, HostAssumption, InputChecks, LanePlan, Level,
+    OnBad, OutputPlan, OutputTarget, RateCheck, ReadBackPlan, RegisterMatch, RegisterValue,
+    Reintegration, RulePlan, StopCategory, TagPlan, TripGroupPlan, VotingPlan, Wait, WatchdogPlan,
+    WindowPlan,
 };
 
 use super::{Cond, Output, PORT, Rule, Tag, Voting};
@@ -49,8 +50,21 @@ pub(super) fn plan(
                 unit: "mm/s".into(),
                 device: DeviceId(tag.device() as u16),
                 stale_after: DurNs::from_ns(tag.stale_after),
-                checks: InputChecks::default(),
-                reintegration: Reintegration::After(DurNs::from_ns(tag.quiet)),
+                checks: InputChecks {
+                    rate: tag.rate.map(|(per_second, tolerated)| RateCheck {
+                        per_second,
+                        tolerated,
+                    }),
+                    frozen: tag.frozen.map(|(noise, lasting)| FrozenCheck {
+                        noise,
+                        lasting: DurNs::from_ns(lasting),
+                    }),
+                },
+                reintegration: if tag.acknowledge {
+                    Reintegration::Acknowledge
+                } else {
+                    Reintegration::After(DurNs::from_ns(tag.quiet))
+                },
             })
             .collect(),
         windows: windows.to_vec(),

@@ -105,7 +105,7 @@ impl World {
             return;
         }
         let old = self.oracle.levels[tag];
-        let fraction = self.rng.between(0, 1_023) as f64 * GRAIN;
+        let fraction = self.rng.between(1, 1_023) as f64 * GRAIN;
         let (level, lasting) = if old > 45.0 {
             (
                 self.rng.between(10, 40) as f64,
@@ -154,8 +154,15 @@ impl World {
         else {
             return;
         };
+        let (level, stuck) = self.hosts[host].show(
+            self.now,
+            tag,
+            &self.scenario.tags[tag],
+            self.oracle.levels[tag],
+            &mut self.device_rng,
+        );
         let readings = &mut self.oracle.readings[tag];
-        let value = |number| reading::encode(tag, number, self.oracle.levels[tag]);
+        let value = |number| reading::encode(tag, number, level);
         let old = readings.latest().saturating_sub(20);
         let (payload, retain, dup) = match fault {
             Some(Fault::SensorSilent) => return,
@@ -164,7 +171,11 @@ impl World {
             Some(Fault::Malformed) => ("12.5.1".to_owned(), false, false),
             Some(Fault::OutOfRange) => ("150".to_owned(), false, false),
             Some(Fault::NotFinite) => ("NaN".to_owned(), false, false),
-            _ => (format!("{}", value(readings.issue(self.now))), false, false),
+            _ => (
+                format!("{}", value(readings.issue(self.now, stuck))),
+                false,
+                false,
+            ),
         };
         // A redelivery is one of a message that was acknowledged.
         let qos = if dup { 1 } else { subscription.qos };

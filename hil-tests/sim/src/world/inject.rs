@@ -53,6 +53,8 @@ impl World {
                         Fault::OUTPUT.contains(&fault) && self.suits(host, rule.stops[0], fault)
                     }
                 };
+                let hit =
+                    hit && (fault != Fault::Frozen || self.scenario.tags[tag].frozen.is_some());
                 if hit || matches!(fault, Fault::Hang | Fault::Crash) {
                     found.push((host, index));
                 }

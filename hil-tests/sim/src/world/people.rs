@@ -19,6 +19,9 @@ impl World {
             let lasting = self.rng.between(1, 9_000) * MS;
             return self.command(Command::Bypass(voting, channel, lasting));
         }
+        if self.scenario.tags.iter().any(|tag| tag.acknowledge) && self.rng.chance(300) {
+            self.command(Command::Acknowledge);
+        }
         let nonce = self.rng.next();
         let held = match self.rng.between(0, 19) {
             0 if !self.healing => self.rng.between(1, 120),
