@@ -1,27 +1,28 @@
 //! Who is the oldest? Finding the tags that went stale without looking at all of them.
 //!
-//! Tags with the same `stale_after` form a class, a doubly linked list ordered by arrival. A sample moves its tag to
-//! the end: constant time. Only the head of a class can be the next to go stale, so a tick looks at one tag a class
+//! Tags with the same `stale_after` form a class, a ring ordered by arrival. A sample moves its tag to the end: constant
+//! time. Only the head of a class can be the next to go stale, so a tick looks at one tag a class
 //! (at most `STALE_CLASSES_MAX`) and not at 16,384.
 
 use drivers_frame::{DurNs, MonoNs, TagId};
 use rt_config::limits;
 
+/// No tag has this index: [`limits::TAGS_MAX`] is far below.
 const NONE: u16 = u16::MAX;
 
 #[derive(Clone, Copy)]
 struct Node {
+    /// Neighbours in the ring of its class; both [`NONE`] when it went stale and waits for a sample.
     previous: u16,
     next: u16,
     class: u8,
-    linked: bool,
     at: MonoNs,
 }
 
 struct Class {
     stale_after: DurNs,
+    /// The tag that waits longest; the one before it in the ring is the newest. [`NONE`] when all are stale.
     head: u16,
-    tail: u16,
 }
 
 /// The freshness of all tags of a lane.
@@ -43,7 +44,6 @@ impl Freshness {
                     classes.push(Class {
                         stale_after: span,
                         head: NONE,
-                        tail: NONE,
                     });
                     classes.len().checked_sub(1)?
                 }
@@ -55,7 +55,6 @@ impl Freshness {
                 previous: NONE,
                 next: NONE,
                 class: u8::try_from(class).ok()?,
-                linked: false,
                 at: start,
             });
         }
@@ -67,8 +66,8 @@ impl Freshness {
     }
 
     /// A sample of `tag` arrived at `at`.
+    #[inline]
     pub(crate) fn touch(&mut self, tag: TagId, at: MonoNs) {
-        self.unlink(tag.0);
         let Some(node) = self.nodes.get_mut(usize::from(tag.0)) else {
             return;
         };
@@ -76,16 +75,14 @@ impl Freshness {
             return;
         };
         node.at = at;
-        node.linked = true;
-        node.next = NONE;
-        node.previous = class.tail;
-        let old_tail = class.tail;
-        class.tail = tag.0;
-        if old_tail == NONE {
-            class.head = tag.0;
-        } else if let Some(last) = self.nodes.get_mut(usize::from(old_tail)) {
-            last.next = tag.0;
+        if class.head == tag.0 {
+            // Tags that are read together come in the same order each time, so the next one touched is as a rule the one
+            // that waits longest. The list is a ring: its head's turn is over when the head moves on.
+            class.head = node.next;
+            return;
         }
+        self.unlink(tag.0);
+        self.link_last(tag.0);
     }
 
     /// Takes one tag that is older than its class allows at `now`, or `None`. It is not reported again until it is
@@ -116,24 +113,56 @@ impl Freshness {
             .unwrap_or(MonoNs::NEVER)
     }
 
+    /// Puts a tag that is in no ring behind the last of its class, which is before the head.
+    fn link_last(&mut self, index: u16) {
+        let Some(node) = self.nodes.get_mut(usize::from(index)) else {
+            return;
+        };
+        let Some(class) = self.classes.get_mut(usize::from(node.class)) else {
+            return;
+        };
+        let head = class.head;
+        if head == NONE {
+            class.head = index;
+            (node.previous, node.next) = (index, index);
+            return;
+        }
+        node.next = head;
+        let Some(first) = self.nodes.get_mut(usize::from(head)) else {
+            return;
+        };
+        let last = first.previous;
+        first.previous = index;
+        if let Some(last) = self.nodes.get_mut(usize::from(last)) {
+            last.next = index;
+        }
+        if let Some(node) = self.nodes.get_mut(usize::from(index)) {
+            node.previous = last;
+        }
+    }
+
+    /// Takes a tag out of its ring, if it is in one.
     fn unlink(&mut self, index: u16) {
         let Some(node) = self.nodes.get_mut(usize::from(index)) else {
             return;
         };
-        if !node.linked {
+        let Some(class) = self.classes.get_mut(usize::from(node.class)) else {
+            return;
+        };
+        let (previous, next) = (node.previous, node.next);
+        (node.previous, node.next) = (NONE, NONE);
+        if next == index {
+            class.head = NONE;
             return;
         }
-        node.linked = false;
-        let (previous, next, class) = (node.previous, node.next, node.class);
+        if class.head == index {
+            class.head = next;
+        }
         if let Some(before) = self.nodes.get_mut(usize::from(previous)) {
             before.next = next;
-        } else if let Some(class) = self.classes.get_mut(usize::from(class)) {
-            class.head = next;
         }
         if let Some(behind) = self.nodes.get_mut(usize::from(next)) {
             behind.previous = previous;
-        } else if let Some(class) = self.classes.get_mut(usize::from(class)) {
-            class.tail = previous;
         }
     }
 }

@@ -49,6 +49,11 @@ impl Health {
         }
     }
 
+    /// Whether no value of it is implausible: then a usable sample leaves nothing to remember here.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        self.rate.is_none() && self.frozen.is_none()
+    }
+
     /// Whether it was bad and has not come back.
     pub(crate) fn is_passivated(&self) -> bool {
         self.passivated.is_some()
@@ -85,10 +90,6 @@ impl Health {
 
     /// Judges a sample.
     pub(crate) fn admit(&mut self, sample: &Sample) -> Admission {
-        let unchecked = self.rate.is_none() && self.frozen.is_none();
-        if unchecked && self.passivated.is_none() && sample.quality.is_usable() {
-            return Admission::Take(*sample);
-        }
         if !sample.quality.is_usable() {
             self.degrade();
             return Admission::Take(*sample);

@@ -66,11 +66,8 @@ impl FrameSink for FrameProducer {
     }
 
     fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull> {
-        match self.ring.write_chunk_uninit(samples.len()) {
-            Ok(chunk) => {
-                chunk.fill_from_iter(samples.iter().copied());
-                Ok(())
-            }
+        match self.ring.push_entire_slice(samples) {
+            Ok(()) => Ok(()),
             Err(_) => {
                 // Release: whatever the lane reads after it saw this count was pushed after the loss or is older than it.
                 if !planted!(OverflowNotTold) {

@@ -26,6 +26,7 @@ impl Slots {
 
     /// Writes both copies. Returns whether the slot changed; `false` too when it does not exist, which a checked plan
     /// rules out.
+    #[inline]
     pub(crate) fn set(
         &mut self,
         engine: &mut impl RuleEngine,

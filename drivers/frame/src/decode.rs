@@ -32,6 +32,7 @@ pub enum ValueType {
 
 impl ValueType {
     /// How many 16-bit words the value takes (a `Bool` in a register takes one).
+    #[inline]
     pub const fn words(self) -> usize {
         match self {
             Self::Bool | Self::U16 | Self::I16 => 1,
@@ -143,6 +144,7 @@ pub struct Decoded {
 
 impl Decoded {
     /// A value that is not one.
+    #[inline]
     pub const fn bad(cause: Cause) -> Self {
         Self {
             value: 0.0,
@@ -151,6 +153,7 @@ impl Decoded {
         }
     }
 
+    #[inline]
     const fn good(value: f64) -> Self {
         Self {
             value,
@@ -180,44 +183,54 @@ impl ValueCodec {
         }
     }
 
-    /// Decodes from registers, as received (each word already big-endian on the wire, given as `u16`).
+    /// Decodes from registers, each given as the number that the standard makes of its two bytes.
     ///
     /// `registers` must hold exactly [`ValueType::words`] words; any other count is [`Cause::Malformed`] (H-9).
     pub fn decode_registers(&self, registers: &[u16]) -> Decoded {
-        if registers.len() != self.kind.words() {
+        match *registers {
+            [a] => self.decode_words([a]),
+            [a, b] => self.decode_words([a, b]),
+            [a, b, c, d] => self.decode_words([a, b, c, d]),
+            _ => Decoded::bad(Cause::Malformed),
+        }
+    }
+
+    /// The same from the bytes of a reply: two a register, the more significant one first.
+    ///
+    /// A lane does this for every value of every frame, so it is one pass, and inlined where the frame is filled.
+    #[inline]
+    pub fn decode_wire(&self, bytes: &[u8]) -> Decoded {
+        let word = |high, low| u16::from_be_bytes([high, low]);
+        match *bytes {
+            [a, b] => self.decode_words([word(a, b)]),
+            [a, b, c, d] => self.decode_words([word(a, b), word(c, d)]),
+            [a, b, c, d, e, f, g, h] => {
+                self.decode_words([word(a, b), word(c, d), word(e, f), word(g, h)])
+            }
+            _ => Decoded::bad(Cause::Malformed),
+        }
+    }
+
+    #[inline]
+    fn decode_words<const N: usize>(&self, mut words: [u16; N]) -> Decoded {
+        if N != self.kind.words() {
             return Decoded::bad(Cause::Malformed);
         }
+        if self.bytes == ByteOrder::LittleEndian {
+            words = words.map(u16::swap_bytes);
+        }
         if self.kind == ValueType::Bool {
-            let word = registers.first().copied().unwrap_or(0);
-            let word = match self.bytes {
-                ByteOrder::BigEndian => word,
-                ByteOrder::LittleEndian => word.swap_bytes(),
-            };
+            let word = words.first().copied().unwrap_or(0);
             return match word.checked_shr(u32::from(self.bit)) {
                 Some(shifted) => Self::decode_bit(shifted & 1 == 1),
                 None => Decoded::bad(Cause::Malformed),
             };
         }
-        let mut raw: u64 = 0;
-        let fold = |raw: u64, word: u16| {
-            let word = match self.bytes {
-                ByteOrder::BigEndian => word,
-                ByteOrder::LittleEndian => word.swap_bytes(),
-            };
-            (raw << 16) | u64::from(word)
+        let fold = |raw: u64, word: u16| (raw << 16) | u64::from(word);
+        let raw = match self.words {
+            WordOrder::BigEndian => words.into_iter().fold(0, fold),
+            WordOrder::LittleEndian => words.into_iter().rev().fold(0, fold),
         };
-        match self.words {
-            WordOrder::BigEndian => {
-                for word in registers {
-                    raw = fold(raw, *word);
-                }
-            }
-            WordOrder::LittleEndian => {
-                for word in registers.iter().rev() {
-                    raw = fold(raw, *word);
-                }
-            }
-        }
         self.decode_raw(raw)
     }
 
@@ -251,6 +264,7 @@ impl ValueCodec {
     }
 
     /// A bit (coil, discrete input, JSON boolean) as a value: 0.0 or 1.0.
+    #[inline]
     pub const fn decode_bit(bit: bool) -> Decoded {
         Decoded::good(if bit { 1.0 } else { 0.0 })
     }
@@ -266,20 +280,14 @@ impl ValueCodec {
                 Decoded::bad(Cause::Malformed)
             };
         }
+        self.scaled(raw)
+    }
+
+    #[inline]
+    fn scaled(&self, raw: f64) -> Decoded {
         let value = raw * self.scaling.scale + self.scaling.offset;
         if let Some(current_loop) = self.current {
-            let (quality, cause) = current::band(current_loop.current_ma(raw));
-            if !quality.is_usable() {
-                return Decoded::bad(cause);
-            }
-            if !value.is_finite() {
-                return Decoded::bad(Cause::NotFinite);
-            }
-            return Decoded {
-                value,
-                quality,
-                cause,
-            };
+            return Self::judged_by_current(current_loop, raw, value);
         }
         if !value.is_finite() {
             return Decoded::bad(Cause::NotFinite);
@@ -293,27 +301,43 @@ impl ValueCodec {
         Decoded::good(value)
     }
 
+    fn judged_by_current(current_loop: CurrentLoop, raw: f64, value: f64) -> Decoded {
+        let (quality, cause) = current::band(current_loop.current_ma(raw));
+        if !quality.is_usable() {
+            return Decoded::bad(cause);
+        }
+        if !value.is_finite() {
+            return Decoded::bad(Cause::NotFinite);
+        }
+        Decoded {
+            value,
+            quality,
+            cause,
+        }
+    }
+
     /// Interprets the low [`ValueType::bytes`] bytes of `raw`. Truncating and sign-changing casts are the point here.
     #[expect(
         clippy::as_conversions,
         reason = "reinterpreting a bit pattern of known width; 64-bit integers beyond 2^53 are marked uncertain"
     )]
+    #[inline]
     fn decode_raw(&self, raw: u64) -> Decoded {
-        let number = match self.kind {
+        let (number, exact) = match self.kind {
             ValueType::Bool => return Decoded::bad(Cause::Malformed),
-            ValueType::U16 | ValueType::U32 | ValueType::U64 => raw as f64,
-            ValueType::I16 => f64::from(raw as u16 as i16),
-            ValueType::I32 => f64::from(raw as u32 as i32),
-            ValueType::I64 => raw as i64 as f64,
-            ValueType::F32 => f64::from(f32::from_bits(raw as u32)),
-            ValueType::F64 => f64::from_bits(raw),
+            ValueType::U16 => (f64::from(raw as u16), true),
+            ValueType::U32 => (f64::from(raw as u32), true),
+            ValueType::U64 => (raw as f64, raw <= EXACT_INTEGER_MAX),
+            ValueType::I16 => (f64::from(raw as u16 as i16), true),
+            ValueType::I32 => (f64::from(raw as u32 as i32), true),
+            ValueType::I64 => {
+                let raw = raw as i64;
+                (raw as f64, raw.unsigned_abs() <= EXACT_INTEGER_MAX)
+            }
+            ValueType::F32 => (f64::from(f32::from_bits(raw as u32)), true),
+            ValueType::F64 => (f64::from_bits(raw), true),
         };
-        let exact = match self.kind {
-            ValueType::U64 => raw <= EXACT_INTEGER_MAX,
-            ValueType::I64 => (raw as i64).unsigned_abs() <= EXACT_INTEGER_MAX,
-            _ => true,
-        };
-        let decoded = self.decode_number(number);
+        let decoded = self.scaled(number);
         if decoded.quality == Quality::Good && !exact {
             return Decoded {
                 quality: Quality::Uncertain,

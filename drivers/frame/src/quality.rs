@@ -18,6 +18,7 @@ pub enum Quality {
 
 impl Quality {
     /// Whether the value may be used in a decision: good or uncertain.
+    #[inline]
     pub const fn is_usable(self) -> bool {
         matches!(self, Self::Good | Self::Uncertain)
     }

@@ -4,7 +4,7 @@ use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId, plan
 
 use super::{Lane, PermissionKind, RuleEngine};
 use crate::event::EventKind;
-use crate::health::Admission;
+use crate::health::{Admission, Health};
 use crate::slots::quality_number;
 
 impl<E: RuleEngine> Lane<E> {
@@ -12,8 +12,7 @@ impl<E: RuleEngine> Lane<E> {
     pub fn ingest(&mut self, sample: &Sample) {
         self.counters.samples = self.counters.samples.saturating_add(1);
         let index = usize::from(sample.tag.0);
-        let (Some(tag), Some(health)) = (self.tags.get_mut(index), self.health.get_mut(index))
-        else {
+        let Some(tag) = self.tags.get_mut(index) else {
             self.counters.foreign = self.counters.foreign.saturating_add(1);
             return;
         };
@@ -21,12 +20,29 @@ impl<E: RuleEngine> Lane<E> {
             self.counters.out_of_order = self.counters.out_of_order.saturating_add(1);
             return;
         }
+        if tag.needs_no_judgement(sample) {
+            tag.accept(sample);
+            self.freshness.touch(sample.tag, sample.at);
+            self.set_slot(index, sample.value, true, sample.at);
+            return;
+        }
+        self.judge(index, sample);
+    }
+
+    /// Takes a sample over that may be implausible, of a channel that may have been bad, or on which more than rules
+    /// depends.
+    fn judge(&mut self, index: usize, sample: &Sample) {
+        let (Some(tag), Some(health)) = (self.tags.get_mut(index), self.health.get_mut(index))
+        else {
+            return;
+        };
         let (was_passivated, waited) = (health.is_passivated(), health.awaits_acknowledgement());
         let Admission::Take(sample) = health.admit(sample) else {
             self.counters.spikes = self.counters.spikes.saturating_add(1);
             return;
         };
         tag.accept(&sample);
+        let only_rules = tag.only_rules;
         let (is_passivated, waits) = (health.is_passivated(), health.awaits_acknowledgement());
         if is_passivated && !was_passivated {
             let cause = sample.cause;
@@ -52,7 +68,7 @@ impl<E: RuleEngine> Lane<E> {
             // A rule that waits for this tag must learn that its channel is bad, though its slot was unusable before too.
             self.queue_rules_of_slot(index, sample.at);
         }
-        if self.plain.get(index) == Some(&true) {
+        if only_rules {
             return;
         }
         for position in 0..self.windows_of_tag.of(index).len() {
@@ -80,8 +96,20 @@ impl<E: RuleEngine> Lane<E> {
         self.refresh_qualities_of(sample.tag, sample.at);
     }
 
+    /// Notes for every tag whether its samples need more than a look at their slot.
+    pub(super) fn sort_tags(&mut self) {
+        for index in 0..self.tags.len() {
+            let only_rules = self.feeds_only_rules(index);
+            let unchecked = self.health.get(index).is_some_and(Health::is_unchecked);
+            if let Some(tag) = self.tags.get_mut(index) {
+                tag.only_rules = only_rules;
+                tag.unchecked = unchecked;
+            }
+        }
+    }
+
     /// Whether no window, voting, permission, debounced rule or `quality()` depends on this tag.
-    pub(super) fn is_plain(&self, tag: usize) -> bool {
+    fn feeds_only_rules(&self, tag: usize) -> bool {
         self.windows_of_tag.of(tag).is_empty()
             && self.sampled_of_tag.of(tag).is_empty()
             && self.votings_of_tag.of(tag).is_empty()
@@ -130,6 +158,7 @@ impl<E: RuleEngine> Lane<E> {
         }
     }
 
+    #[inline]
     fn set_slot(&mut self, slot: usize, value: f64, usable: bool, origin: MonoNs) {
         if self.slots.set(&mut self.engine, slot, value, usable) {
             self.queue_rules_of_slot(slot, origin);

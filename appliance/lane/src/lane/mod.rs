@@ -146,8 +146,6 @@ pub struct Lane<E> {
     votings: Vec<Voting>,
     permissions: Vec<Permission>,
     // Who depends on what.
-    /// Tags on which nothing but rules depends: most of them, and their samples are done with a comparison.
-    plain: Vec<bool>,
     windows_of_tag: Index,
     votings_of_tag: Index,
     permissions_of_tag: Index,
@@ -217,7 +215,6 @@ impl<E: RuleEngine> Lane<E> {
             freshness,
             windows: plan.windows.iter().map(Window::new).collect(),
             votings: plan.votings.iter().map(Voting::new).collect(),
-            plain: Vec::new(),
             windows_of_tag: tags::windows_of_tags(plan),
             votings_of_tag: tags::votings_of_tags(plan),
             permissions_of_tag: tags::of_tags(
@@ -276,7 +273,7 @@ impl<E: RuleEngine> Lane<E> {
             events: Vec::with_capacity(limits::LANE_EVENTS),
             counters: Counters::default(),
         };
-        lane.plain = (0..plan.tags.len()).map(|tag| lane.is_plain(tag)).collect();
+        lane.sort_tags();
         for index in 0..lane.qualities.len() {
             lane.refresh_quality(index, start);
         }

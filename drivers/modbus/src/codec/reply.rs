@@ -28,10 +28,20 @@ impl ReplyData<'_> {
 
     /// Register `index`, counted from the request's address; `None` beyond the count or in a reply of bits.
     pub fn register(&self, index: u16) -> Option<u16> {
-        if self.bits || index >= self.count {
+        word(self.registers(index, 1)?, 0)
+    }
+
+    /// The bytes of `width` registers from `index` on, counted from the request's address: two each, the more significant
+    /// first. `None` when they reach beyond the count, and in a reply of bits.
+    #[inline]
+    pub fn registers(&self, index: u16, width: usize) -> Option<&[u8]> {
+        if self.bits {
             return None;
         }
-        word(self.data, usize::from(index).checked_mul(2)?)
+        // As many bytes as registers were asked for, and no more: what lies within them was asked for.
+        let start = usize::from(index).checked_mul(2)?;
+        let end = width.checked_mul(2)?.checked_add(start)?;
+        self.data.get(start..end)
     }
 
     /// Bit `index`, counted from the request's address; `None` beyond the count or in a reply of registers. The first
@@ -184,6 +194,8 @@ mod tests {
         assert_eq!(data.register(0), Some(0xDEAD));
         assert_eq!(data.register(1), Some(0xBEEF));
         assert_eq!(data.register(2), None);
+        assert_eq!(data.registers(0, 2), Some(&[0xDE, 0xAD, 0xBE, 0xEF][..]));
+        assert_eq!(data.registers(1, 2), None);
         assert_eq!(data.bit(0), None);
     }
 

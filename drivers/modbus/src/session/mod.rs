@@ -521,6 +521,7 @@ fn fill(samples: &mut [Sample], points: &[Point], at: MonoNs, value: impl Fn(&Po
 }
 
 /// A point's value out of a checked reply; a register that is not there is malformed, never 0.0.
+#[inline]
 fn decode(point: &Point, request: &ReadRequest, data: &ReplyData<'_>) -> Decoded {
     let malformed = Decoded::bad(Cause::Malformed);
     let Some(offset) = point.address.checked_sub(request.address) else {
@@ -529,18 +530,9 @@ fn decode(point: &Point, request: &ReadRequest, data: &ReplyData<'_>) -> Decoded
     if request.table.is_bits() {
         return data.bit(offset).map_or(malformed, ValueCodec::decode_bit);
     }
-    let mut words = [0; 4];
-    let width = usize::from(point.width());
     let offset = offset.saturating_add(u16::from(planted!(OffByOneRegister)));
-    for (index, slot) in (offset..).zip(words.iter_mut()).take(width) {
-        let Some(word) = data.register(index) else {
-            return malformed;
-        };
-        *slot = word;
-    }
-    words
-        .get(..width)
-        .map_or(malformed, |words| point.codec.decode_registers(words))
+    data.registers(offset, point.codec.kind.words())
+        .map_or(malformed, |bytes| point.codec.decode_wire(bytes))
 }
 
 const fn bump(counter: &mut u64, by: u64) {
