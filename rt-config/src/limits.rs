@@ -85,6 +85,39 @@ pub const SENTINEL_PERIOD_MS: u64 = 10;
 /// Bytes of a rule's message or runbook link.
 pub const TEXT_BYTES_MAX: usize = 1_024;
 
+/// Foreign modules a pack. Their machine code is in the bundle: 32 of the largest fit its limit with the rules.
+pub const MODULES_MAX: usize = 32;
+/// Analyzers a pack. Each is a device of its lane and has a memory of its own for every instance.
+pub const ANALYZERS_MAX: usize = 32;
+/// Entries of each list of an analyzer: inputs, outputs, parameters, causes. As in its ABI.
+pub const ANALYZER_ENTRIES_MAX: usize = 32;
+/// Bytes of memory one instance of an analyzer has (16 pages, as in its ABI): 32 analyzers with two instances each stay
+/// below the guard's bound.
+pub const ANALYZER_MEMORY_BYTES_MAX: usize = 1024 * 1024;
+/// Fuel of one call of an analyzer. At 1 ns a unit ten seconds: no background analyzer needs more for one block.
+pub const ANALYZER_FUEL_MAX: u64 = 10_000_000_000;
+/// Milliseconds of one call of an analyzer, at most. Beyond a minute a result is history.
+pub const ANALYZER_DEADLINE_MAX_MS: u64 = 60_000;
+/// Instances of an analyzer that wait to take over. They are made anew off the lane within milliseconds; four in a row that
+/// fail before that are a broken module.
+pub const ANALYZER_SPARES_MAX: u8 = 4;
+/// Changes of an analyzer's verdict that a flap limit counts at most: their times are kept.
+pub const ANALYZER_FLAPS_MAX: u8 = 64;
+/// Milliseconds between two trials of a canary, at least: a trial costs as much as a frame.
+pub const CANARY_EVERY_MIN_MS: u64 = 100;
+/// Frames of one trial of a canary.
+pub const CANARY_FRAMES_MAX: u16 = 256;
+/// Sources of blocks of samples, a pack.
+pub const WAVEFORMS_MAX: usize = 32;
+/// Samples of one block: a second and a quarter of 51.2 kHz, the fastest of vibration front ends. As in the analyzers' ABI.
+pub const WAVEFORM_SAMPLES_MAX: u32 = 65_536;
+/// Samples a second of a waveform. Above it is no machine's vibration.
+pub const WAVEFORM_RATE_MAX_HZ: f64 = 10_000_000.0;
+/// Bytes before the first sample in a payload that carries a block.
+pub const WAVEFORM_HEADER_BYTES_MAX: u32 = 4_096;
+/// Bytes of a payload that carries a block: the most samples, 4 bytes each, and a header.
+pub const WAVEFORM_PAYLOAD_BYTES_MAX: usize = 65_536 * 4 + 4_096;
+
 /// Bytes of guest memory a rule module may have. Slots of 16 bytes for every tag, window and age fit with room.
 pub const RULE_MEMORY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of an analyzer's module. The largest of ours, an FFT with its tables, takes a tenth.
@@ -196,6 +229,16 @@ const _: () = assert!(
     "each target of a branch is a block"
 );
 const _: () = assert!(RULE_STOPS_MAX <= OUTPUTS_MAX);
+const _: () = assert!(ANALYZERS_MAX <= DEVICES_MAX, "an analyzer is a device");
+const _: () = assert!(
+    MODULES_MAX <= u16::MAX as usize && WAVEFORMS_MAX <= u16::MAX as usize,
+    "their indices are 16 bits"
+);
+const _: () = assert!(
+    WAVEFORM_PAYLOAD_BYTES_MAX
+        >= WAVEFORM_SAMPLES_MAX as usize * 4 + WAVEFORM_HEADER_BYTES_MAX as usize,
+    "the longest block fits its payload"
+);
 const _: () = assert!(CONDITIONS_MAX >= RULES_MAX && CONDITIONS_MAX <= u16::MAX as usize);
 const _: () = assert!(CONTROL_CONNECTIONS_UNPRIVILEGED_MAX < CONTROL_CONNECTIONS_MAX);
 const _: () = assert!(SENTINEL_PERIOD_MS * 10 <= WATCHDOG_LATEST_MIN_MS);

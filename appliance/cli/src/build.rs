@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use appliance_sandbox::{CompileError, Engine, EngineError};
 use rt_config::limits::{BUNDLE_BYTES_MAX, PACK_BYTES_MAX};
-use rules_bundle::{Bundle, BundleError, LaneCode, Plan, SealError};
+use rules_bundle::{Bundle, BundleError, Code, LaneCode, Plan, SealError};
 use rules_expr::wasm::ModuleError;
 use rules_pack::Finding;
 
@@ -137,7 +137,14 @@ pub fn compile(checked: Checked) -> Result<Built, BuildError> {
             })?;
         codes.push(LaneCode { wasm, native });
     }
-    let bytes = rules_bundle::seal(&checked.plan, &codes, &checked.text)?;
+    let bytes = rules_bundle::seal(
+        &checked.plan,
+        Code {
+            lanes: &codes,
+            ..Code::default()
+        },
+        &checked.text,
+    )?;
     // Opened as the guard will: what cannot be opened must not leave this function.
     let bundle = rules_bundle::open(&bytes)?;
     Ok(Built {

@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         let link = self.plan.devices.get(usize::from(device.0));
         let period = match link.map(|device| &device.link) {
             Some(LinkPlan::Modbus(modbus)) => modbus.poll.map_or(0, DurNs::as_ns),
-            Some(LinkPlan::Mqtt(_)) | None => return PUBLISH_MS,
+            Some(LinkPlan::Mqtt(_) | LinkPlan::Analyzer(_)) | None => return PUBLISH_MS,
         };
         period.checked_div(1_000_000).unwrap_or(0).max(1)
     }

@@ -219,7 +219,21 @@ fn read_bundle(path: &Path) -> Result<Bundle, Refused> {
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|error| refuse(error.to_string()))?;
-    rules_bundle::open(&bytes).map_err(|error| refuse(error.to_string()))
+    let bundle = rules_bundle::open(&bytes).map_err(|error| refuse(error.to_string()))?;
+    let waiting = bundle.plan.lanes.iter().find_map(|lane| {
+        let analyzer = lane.analyzers().map(|(_, name, _)| name).next();
+        analyzer.or_else(|| {
+            lane.waveforms
+                .first()
+                .map(|waveform| waveform.name.as_str())
+        })
+    });
+    if let Some(name) = waiting {
+        return Err(refuse(format!(
+            "`{name}` is an analyzer or a waveform, which this version of the guard does not run. Take it out of the pack"
+        )));
+    }
+    Ok(bundle)
 }
 
 /// SIGTERM and SIGINT as something to poll.
@@ -408,6 +422,11 @@ fn sources(
                 let session =
                     Session::new(config, seed).map_err(|error| refuse(error.to_string()))?;
                 (Source::Modbus(Box::new(Driver::new(session))), true)
+            }
+            // Refused when the bundle was read.
+            LinkPlan::Analyzer(_) => {
+                sources.stats.push(None);
+                continue;
             }
             LinkPlan::Mqtt(mqtt) => {
                 let config = wiring::mqtt(id, &device.name, mqtt).map_err(wired)?;

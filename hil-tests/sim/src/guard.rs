@@ -185,6 +185,7 @@ impl Guard {
                         .expect("a drawn device is right");
                     Source::Modbus(Box::new(Driver::over(session, SimWire::new(net))))
                 }
+                LinkPlan::Analyzer(_) => unreachable!("no drawn plan has analyzers"),
                 LinkPlan::Mqtt(mqtt) => {
                     Source::Mqtt(Box::new(Subscriber::new(index, mqtt, net, seed)))
                 }

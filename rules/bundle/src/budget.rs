@@ -423,6 +423,7 @@ fn arrivals(lane: &LanePlan) -> Vec<Arrival> {
         match &device.link {
             LinkPlan::Modbus(modbus) => modbus_arrivals(lane, modbus, thread, &mut arrivals),
             LinkPlan::Mqtt(mqtt) => mqtt_arrivals(lane, mqtt, thread, &mut arrivals),
+            LinkPlan::Analyzer(_) => {}
         }
     }
     arrivals

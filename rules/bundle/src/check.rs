@@ -1,5 +1,7 @@
 //! Verification of a decoded plan: every index in range, every limit kept. A plan loads whole or not at all.
 
+mod analyzers;
+
 use rt_config::limits;
 
 use crate::plan::{
@@ -49,6 +51,14 @@ pub enum PlanError {
         /// What is wrong.
         what: String,
     },
+    /// A module that no compiler lets pass.
+    #[error("module {module}: {what}")]
+    Module {
+        /// Its name.
+        module: String,
+        /// What is wrong.
+        what: String,
+    },
     /// No lane at all.
     #[error("the plan has no lane")]
     Empty,
@@ -77,7 +87,10 @@ impl Plan {
             total(|lane| lane.devices.len()),
             limits::DEVICES_MAX,
         )?;
-        self.lanes.iter().try_for_each(check_lane)
+        analyzers::check_modules(self)?;
+        self.lanes
+            .iter()
+            .try_for_each(|lane| check_lane(self, lane))
     }
 }
 
@@ -122,7 +135,7 @@ impl Lookup<'_> {
     }
 }
 
-fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
+fn check_lane(plan: &Plan, lane: &LanePlan) -> Result<(), PlanError> {
     let look = Lookup { lane };
     let tags = lane.tags.len();
     at_most("windows", lane.windows.len(), limits::WINDOWS_MAX)?;
@@ -162,6 +175,10 @@ fn check_lane(lane: &LanePlan) -> Result<(), PlanError> {
     }
     for device in &lane.devices {
         check_device(&look, device.name.as_str(), &device.link, tags)?;
+    }
+    analyzers::check_waveforms(&look)?;
+    for (index, name, analyzer) in lane.analyzers() {
+        analyzers::check_analyzer(&look, plan, index, name, analyzer)?;
     }
     check_votings(&look)?;
     check_rules(&look)?;
@@ -319,6 +336,8 @@ fn check_device(
     tags: usize,
 ) -> Result<(), PlanError> {
     match link {
+        // Checked with what the whole pack shares.
+        LinkPlan::Analyzer(_) => {}
         LinkPlan::Modbus(modbus) => {
             for point in &modbus.points {
                 look.index(

@@ -17,11 +17,11 @@ use std::fmt;
 use rt_config::limits;
 use sha2::{Digest, Sha256};
 
-use crate::{Plan, PlanError};
+use crate::{ModulePlan, Plan, PlanError};
 
 const MAGIC: &[u8; 16] = b"TRIPLINE BUNDLE\n";
 /// Changes whenever the container or the encoding of the plan does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 60;
 const SECTION_HEADER_BYTES: usize = 16;
 
@@ -29,6 +29,9 @@ const KIND_PLAN: u32 = 1;
 const KIND_RULES_WASM: u32 = 2;
 const KIND_RULES_NATIVE: u32 = 3;
 const KIND_SOURCE: u32 = 4;
+const KIND_MODULE_WASM: u32 = 5;
+const KIND_MODULE_NATIVE: u32 = 6;
+const KIND_BLOCK: u32 = 7;
 
 /// SHA-256 over a bundle's body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,6 +58,27 @@ pub struct LaneCode {
     pub native: Vec<u8>,
 }
 
+/// A foreign module: the WebAssembly that was verified, and the machine code made from it on this host. A guard runs the
+/// machine code; the WebAssembly is kept for people and for rebuilding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleCode {
+    /// The `.wasm`.
+    pub wasm: Vec<u8>,
+    /// The same compiled ahead of time.
+    pub native: Vec<u8>,
+}
+
+/// What a bundle holds besides its plan and its source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Code<'a> {
+    /// Compiled rules, one entry a lane.
+    pub lanes: &'a [LaneCode],
+    /// Foreign modules, one entry for each of [`Plan::modules`].
+    pub modules: &'a [ModuleCode],
+    /// Blocks of samples, one entry for each of [`Plan::blocks`].
+    pub blocks: &'a [Vec<u8>],
+}
+
 /// An opened bundle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bundle {
@@ -62,6 +86,10 @@ pub struct Bundle {
     pub plan: Plan,
     /// Compiled rules, one entry a lane.
     pub lanes: Vec<LaneCode>,
+    /// Foreign modules, one entry for each of [`Plan::modules`].
+    pub modules: Vec<ModuleCode>,
+    /// Blocks of samples, one entry for each of [`Plan::blocks`], as a module's memory takes them.
+    pub blocks: Vec<Vec<u8>>,
     /// The pack as it was written, for people.
     pub source: String,
     /// The content hash, also the bundle's id.
@@ -77,13 +105,23 @@ pub enum SealError {
     /// The plan could not be written.
     #[error("the plan could not be encoded: {0}")]
     Encode(#[from] postcard::Error),
-    /// Not one code entry a lane.
-    #[error("{lanes} lanes, but code for {codes}")]
-    LaneCount {
-        /// Lanes in the plan.
-        lanes: usize,
-        /// Code entries given.
-        codes: usize,
+    /// Not one entry for each lane, module or block.
+    #[error("{planned} {what} in the plan, but content for {given}")]
+    Count {
+        /// Lanes, modules or blocks.
+        what: &'static str,
+        /// In the plan.
+        planned: usize,
+        /// Entries given.
+        given: usize,
+    },
+    /// A module or block that is not the one in the plan.
+    #[error("{what} {index} is not the one that the plan names")]
+    Mismatch {
+        /// Module or block.
+        what: &'static str,
+        /// Its index.
+        index: usize,
     },
     /// Larger than a guard accepts.
     #[error("the bundle would take {bytes} bytes; a guard accepts {max}. Split the pack")]
@@ -161,19 +199,49 @@ pub enum BundleError {
 ///
 /// # Errors
 /// [`SealError`] when the plan is not valid or the bundle would be larger than a guard accepts.
-pub fn seal(plan: &Plan, lanes: &[LaneCode], source: &str) -> Result<Vec<u8>, SealError> {
+pub fn seal(plan: &Plan, code: Code<'_>, source: &str) -> Result<Vec<u8>, SealError> {
     plan.check()?;
-    if lanes.len() != plan.lanes.len() {
-        return Err(SealError::LaneCount {
-            lanes: plan.lanes.len(),
-            codes: lanes.len(),
-        });
+    for (what, planned, given) in [
+        ("lanes", plan.lanes.len(), code.lanes.len()),
+        ("modules", plan.modules.len(), code.modules.len()),
+        ("blocks", plan.blocks.len(), code.blocks.len()),
+    ] {
+        if planned != given {
+            return Err(SealError::Count {
+                what,
+                planned,
+                given,
+            });
+        }
+    }
+    for (index, (planned, given)) in plan.modules.iter().zip(code.modules).enumerate() {
+        if !is_module(planned, &given.wasm) {
+            return Err(SealError::Mismatch {
+                what: "module",
+                index,
+            });
+        }
+    }
+    for (index, (bytes, given)) in plan.blocks.iter().zip(code.blocks).enumerate() {
+        if u32::try_from(given.len()) != Ok(*bytes) {
+            return Err(SealError::Mismatch {
+                what: "block",
+                index,
+            });
+        }
     }
     let mut body = Vec::new();
     push_section(&mut body, KIND_PLAN, 0, &postcard::to_stdvec(plan)?);
-    for (index, code) in (0_u32..).zip(lanes) {
+    for (index, code) in (0_u32..).zip(code.lanes) {
         push_section(&mut body, KIND_RULES_WASM, index, &code.wasm);
         push_section(&mut body, KIND_RULES_NATIVE, index, &code.native);
+    }
+    for (index, code) in (0_u32..).zip(code.modules) {
+        push_section(&mut body, KIND_MODULE_WASM, index, &code.wasm);
+        push_section(&mut body, KIND_MODULE_NATIVE, index, &code.native);
+    }
+    for (index, block) in (0_u32..).zip(code.blocks) {
+        push_section(&mut body, KIND_BLOCK, index, block);
     }
     push_section(&mut body, KIND_SOURCE, 0, source.as_bytes());
     let bytes = body.len().saturating_add(HEADER_BYTES);
@@ -190,6 +258,12 @@ pub fn seal(plan: &Plan, lanes: &[LaneCode], source: &str) -> Result<Vec<u8>, Se
     sealed.extend_from_slice(&Sha256::digest(&body));
     sealed.extend_from_slice(&body);
     Ok(sealed)
+}
+
+/// Whether these bytes are the module that the plan names.
+fn is_module(planned: &ModulePlan, wasm: &[u8]) -> bool {
+    let hash: [u8; 32] = Sha256::digest(wasm).into();
+    hash == planned.sha256
 }
 
 fn push_section(body: &mut Vec<u8>, kind: u32, index: u32, content: &[u8]) {
@@ -259,6 +333,33 @@ fn read_body(body: &[u8], hash: ContentHash) -> Result<Bundle, BundleError> {
             native: sections.expect(KIND_RULES_NATIVE, index)?.to_vec(),
         });
     }
+    let mut modules = Vec::with_capacity(plan.modules.len());
+    for (index, planned) in (0_u32..).zip(&plan.modules) {
+        let offset = sections.offset();
+        let wasm = sections.expect(KIND_MODULE_WASM, index)?.to_vec();
+        if !is_module(planned, &wasm) {
+            return Err(BundleError::Section {
+                offset,
+                cause: "the module is not the one that the plan names",
+            });
+        }
+        modules.push(ModuleCode {
+            wasm,
+            native: sections.expect(KIND_MODULE_NATIVE, index)?.to_vec(),
+        });
+    }
+    let mut blocks = Vec::with_capacity(plan.blocks.len());
+    for (index, bytes) in (0_u32..).zip(&plan.blocks) {
+        let offset = sections.offset();
+        let block = sections.expect(KIND_BLOCK, index)?.to_vec();
+        if u32::try_from(block.len()) != Ok(*bytes) {
+            return Err(BundleError::Section {
+                offset,
+                cause: "the block is not as long as the plan says",
+            });
+        }
+        blocks.push(block);
+    }
     let source_at = sections.offset();
     let source = String::from_utf8(sections.expect(KIND_SOURCE, 0)?.to_vec()).map_err(|_| {
         BundleError::Section {
@@ -275,6 +376,8 @@ fn read_body(body: &[u8], hash: ContentHash) -> Result<Bundle, BundleError> {
     Ok(Bundle {
         plan,
         lanes,
+        modules,
+        blocks,
         source,
         hash,
     })
@@ -352,6 +455,7 @@ mod tests {
                 timer_period: DurNs::from_ms(1),
                 devices: vec![],
                 tags: vec![],
+                waveforms: vec![],
                 windows: vec![],
                 ages: vec![],
                 qualities: vec![],
@@ -362,6 +466,8 @@ mod tests {
                 reset_button: None,
                 assumed: crate::HostAssumption::default(),
             }],
+            modules: vec![],
+            blocks: vec![],
             alerts: None,
         }
     }
@@ -373,8 +479,15 @@ mod tests {
         }]
     }
 
+    fn of(lanes: &[LaneCode]) -> Code<'_> {
+        Code {
+            lanes,
+            ..Code::default()
+        }
+    }
+
     fn sealed() -> Vec<u8> {
-        seal(&plan(), &code(), "tripline: 1\n").unwrap()
+        seal(&plan(), of(&code()), "tripline: 1\n").unwrap()
     }
 
     #[test]
@@ -405,7 +518,7 @@ mod tests {
         let mut dangling = plan();
         dangling.lanes[0].ages.push(drivers_frame::TagId(3));
         assert!(matches!(
-            seal(&dangling, &code(), ""),
+            seal(&dangling, of(&code()), ""),
             Err(SealError::Plan(PlanError::Dangling { .. }))
         ));
         // The same plan sealed by someone who does not check: hash right, content wrong.

@@ -11,5 +11,7 @@ mod plan;
 
 pub use budget::{Budget, WorstCase, worst_case};
 pub use check::PlanError;
-pub use container::{Bundle, BundleError, ContentHash, LaneCode, SealError, open, seal};
+pub use container::{
+    Bundle, BundleError, Code, ContentHash, LaneCode, ModuleCode, SealError, open, seal,
+};
 pub use plan::*;

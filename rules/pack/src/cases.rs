@@ -334,7 +334,7 @@ fn check_registers(name: &str, stimulus: &Stimulus, at: &Span, plan: &Plan, cx: 
 pub fn point(lane: &LanePlan, tag: TagId) -> Option<&PointPlan> {
     let points = lane.devices.iter().filter_map(|device| match &device.link {
         LinkPlan::Modbus(modbus) => Some(&modbus.points),
-        LinkPlan::Mqtt(_) => None,
+        LinkPlan::Mqtt(_) | LinkPlan::Analyzer(_) => None,
     });
     points
         .flatten()

@@ -27,6 +27,8 @@ pub(crate) fn plan(pack: &CheckedPack) -> Option<Plan> {
         version: parts.version.to_owned(),
         description: parts.description.to_owned(),
         lanes,
+        modules: Vec::new(),
+        blocks: Vec::new(),
         alerts: parts.alerts.cloned(),
     })
 }
@@ -86,6 +88,7 @@ fn lane_plan(index: usize, parts: &Parts<'_>) -> Option<LanePlan> {
         timer_period: ns(lane.timer_ns),
         devices: device_plans(parts, &ids)?,
         tags: tag_plans(parts, &ids)?,
+        waveforms: Vec::new(),
         windows: Vec::new(),
         ages: Vec::new(),
         qualities: Vec::new(),

@@ -50,7 +50,7 @@ fn codec(lane: &LanePlan, name: &str) -> ValueCodec {
     let wanted = id(lane, name);
     let points = lane.devices.iter().flat_map(|device| match &device.link {
         LinkPlan::Modbus(modbus) => modbus.points.as_slice(),
-        LinkPlan::Mqtt(_) => &[],
+        LinkPlan::Mqtt(_) | LinkPlan::Analyzer(_) => &[],
     });
     let mut points = points.filter(|point| point.tag == wanted);
     points.next().unwrap().codec
@@ -177,7 +177,7 @@ fn h17_h20_an_envelope_belongs_to_the_whole_topic() {
         .iter()
         .find_map(|device| match &device.link {
             LinkPlan::Mqtt(mqtt) => mqtt.subscriptions.first(),
-            LinkPlan::Modbus(_) => None,
+            LinkPlan::Modbus(_) | LinkPlan::Analyzer(_) => None,
         })
         .unwrap();
     let envelope = subscription.envelope.as_ref().unwrap();

@@ -257,7 +257,7 @@ fn a_rule_that_is_not_there_has_no_worst_case() {
 fn reads_are_counted_as_the_driver_lays_them() {
     let blocks = |source: &str| match &lane(source).devices[0].link {
         LinkPlan::Modbus(modbus) => read_blocks(modbus),
-        LinkPlan::Mqtt(_) => panic!(),
+        LinkPlan::Mqtt(_) | LinkPlan::Analyzer(_) => panic!(),
     };
     assert_eq!(blocks(PACK), 1);
     assert_eq!(

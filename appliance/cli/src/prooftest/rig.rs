@@ -800,6 +800,8 @@ fn rewrite(plan: &mut Plan, book: &Book, stations: &Stations, broker: Option<&Br
         for device in &mut lane.devices {
             match &mut device.link {
                 LinkPlan::Modbus(modbus) => here(&mut modbus.host, &mut modbus.port, modbus.unit),
+                // Reaches nothing outside.
+                LinkPlan::Analyzer(_) => {}
                 LinkPlan::Mqtt(mqtt) => {
                     mqtt.broker.host = "127.0.0.1".to_owned();
                     mqtt.broker.port = broker.map_or(9, |broker| broker.address().port());
@@ -848,6 +850,7 @@ mod tests {
                 let host = match &device.link {
                     LinkPlan::Modbus(modbus) => &modbus.host,
                     LinkPlan::Mqtt(mqtt) => &mqtt.broker.host,
+                    LinkPlan::Analyzer(_) => continue,
                 };
                 assert_eq!(host, "127.0.0.1");
             }

@@ -686,6 +686,7 @@ fn codecs(plan: &LanePlan) -> Vec<Option<ValueCodec>> {
                     }
                 }
             }
+            LinkPlan::Analyzer(_) => {}
             LinkPlan::Mqtt(mqtt) => {
                 for field in mqtt.subscriptions.iter().flat_map(|topic| &topic.fields) {
                     if let Some(codec) = codecs.get_mut(usize::from(field.tag.0)) {

@@ -93,6 +93,7 @@ pub(crate) fn plan(broker: SocketAddr) -> Plan {
             checks: InputChecks::default(),
             reintegration: Reintegration::After(DurNs::ZERO),
         }],
+        waveforms: vec![],
         windows: vec![],
         ages: vec![],
         qualities: vec![],
@@ -133,6 +134,8 @@ pub(crate) fn plan(broker: SocketAddr) -> Plan {
         version: "1.2.3".into(),
         description: String::new(),
         lanes: vec![lane],
+        modules: vec![],
+        blocks: vec![],
         alerts: Some(AlertPlan {
             broker: BrokerPlan {
                 host: broker.ip().to_string(),

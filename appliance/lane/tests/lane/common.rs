@@ -154,6 +154,7 @@ pub(crate) fn plan() -> LanePlan {
             }),
         }],
         tags: vec![tag("vibration", 100), tag("pressure", 200)],
+        waveforms: vec![],
         windows: vec![],
         ages: vec![],
         qualities: vec![],

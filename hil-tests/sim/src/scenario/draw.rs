@@ -423,6 +423,8 @@ impl Scenario {
             version: "1".into(),
             description: String::new(),
             lanes: vec![plan.clone()],
+            modules: vec![],
+            blocks: vec![],
             alerts: None,
         }
         .check()

@@ -67,6 +67,7 @@ pub(super) fn plan(
                 },
             })
             .collect(),
+        waveforms: vec![],
         windows: windows.to_vec(),
         ages: vec![],
         qualities: vec![],

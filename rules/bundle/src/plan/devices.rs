@@ -3,6 +3,8 @@
 use drivers_frame::{DurNs, TagId, ValueCodec};
 use serde::{Deserialize, Serialize};
 
+use crate::plan::AnalyzerPlan;
+
 /// A device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DevicePlan {
@@ -19,6 +21,8 @@ pub enum LinkPlan {
     Modbus(ModbusPlan),
     /// A topic source behind an MQTT broker.
     Mqtt(MqttPlan),
+    /// No device at all: a foreign module whose derived values are this device's tags.
+    Analyzer(Box<AnalyzerPlan>),
 }
 
 /// A Modbus/TCP device.

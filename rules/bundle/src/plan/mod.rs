@@ -3,6 +3,7 @@
 //! Plain data. Whoever decodes a plan calls [`Plan::check`] before using it; whoever runs one may then rely on every
 //! index being in range and every limit of `rt_config::limits` being kept.
 
+mod analyzers;
 mod devices;
 mod inputs;
 mod outputs;
@@ -13,6 +14,7 @@ pub use rules_expr::WindowFunction;
 use rules_expr::ir::Program;
 use serde::{Deserialize, Serialize};
 
+pub use analyzers::*;
 pub use devices::*;
 pub use inputs::*;
 pub use outputs::*;
@@ -29,6 +31,10 @@ pub struct Plan {
     pub description: String,
     /// The lanes, at least one.
     pub lanes: Vec<LanePlan>,
+    /// Foreign modules that analyzers are instances of.
+    pub modules: Vec<ModulePlan>,
+    /// Bytes of each block of samples in the bundle: stimuli of canaries.
+    pub blocks: Vec<u32>,
     /// Where alerts go; `None` when the pack sends none.
     pub alerts: Option<AlertPlan>,
 }
@@ -48,10 +54,12 @@ pub struct LanePlan {
     pub acquire: Acquire,
     /// Longest time between two ticks when nothing arrives: the grain of delays, freshness and refresh.
     pub timer_period: DurNs,
-    /// Devices, by [`DeviceId`].
+    /// Devices, by [`DeviceId`](drivers_frame::DeviceId): those of drivers first, then analyzers in the order in which they run.
     pub devices: Vec<DevicePlan>,
     /// Tags, by [`TagId`].
     pub tags: Vec<TagPlan>,
+    /// Sources of blocks of samples.
+    pub waveforms: Vec<WaveformPlan>,
     /// Windows over tags.
     pub windows: Vec<WindowPlan>,
     /// Tags whose age is an input of some rule.
@@ -122,6 +130,15 @@ pub struct AlertPlan {
 }
 
 impl LanePlan {
+    /// The analyzers, in the order in which they run, each with the index of its device and its name.
+    pub fn analyzers(&self) -> impl Iterator<Item = (usize, &str, &AnalyzerPlan)> {
+        let devices = self.devices.iter().enumerate();
+        devices.filter_map(|(index, device)| match &device.link {
+            LinkPlan::Analyzer(analyzer) => Some((index, device.name.as_str(), analyzer.as_ref())),
+            LinkPlan::Modbus(_) | LinkPlan::Mqtt(_) => None,
+        })
+    }
+
     /// The tag of this name.
     pub fn tag(&self, name: &str) -> Option<TagId> {
         let index = self.tags.iter().position(|tag| tag.name == name)?;

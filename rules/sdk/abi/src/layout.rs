@@ -10,7 +10,7 @@ pub const VALUE_BYTES: u32 = 16;
 /// How waveform samples lie in the guest's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
-    feature = "metadata",
+    feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
     serde(rename_all = "lowercase")
 )]
