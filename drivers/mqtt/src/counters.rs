@@ -1,7 +1,6 @@
 //! What can be seen of a link from outside: typed causes and counters.
 
 use crate::codec::{ConnectRefusal, ProtocolError};
-use drivers_frame::BlockCounters;
 use std::fmt;
 
 /// What TLS did not like. The handshake or the stream is over.
@@ -227,9 +226,6 @@ pub struct Counters {
 
     /// What envelopes showed.
     pub envelope: EnvelopeCounters,
-
-    /// What became of the blocks of waveforms.
-    pub blocks: BlockCounters,
 
     /// Publishes taken into the outbox.
     pub accepted: u64,

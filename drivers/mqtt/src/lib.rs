@@ -37,8 +37,7 @@ pub mod transport;
 
 pub use config::{
     BackoffConfig, BrokerConfig, CheckConfig, ConfigError, EnvelopeConfig, ErrorBudget, Extract,
-    Field, PublisherConfig, SequenceField, SubscriberConfig, Subscription, TlsConfig,
-    WaveformProblem, WaveformSubscription, Will,
+    Field, PublisherConfig, SubscriberConfig, Subscription, TlsConfig, Will,
 };
 pub use counters::{Counters, EnvelopeCounters, LinkChange, LinkError, TlsErrorKind};
 pub use payload::{JsonPath, PathError};
