@@ -467,6 +467,7 @@ impl Subscriber {
             }),
         };
         let config = SubscriberConfig {
+            waveforms: Vec::new(),
             device: DeviceId(0),
             broker: BrokerConfig {
                 host: "192.0.2.1".into(),

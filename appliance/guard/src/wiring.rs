@@ -124,6 +124,7 @@ pub(crate) fn mqtt(
         });
     }
     Ok(SubscriberConfig {
+        waveforms: Vec::new(),
         device,
         broker: broker(&what, u64::from(device.0), &plan.broker)?,
         subscriptions,

@@ -4,15 +4,17 @@ use crate::codec::{ProtocolError, QoS, check_topic};
 use crate::envelope::is_source;
 use crate::limits::{
     BACKOFF_MIN_MS, CLIENT_ID_BYTES_MAX, CREDENTIAL_BYTES_MAX, FIELDS_MAX, KEEP_ALIVE_S_MAX,
-    KEEP_ALIVE_S_MIN, SUBSCRIPTIONS_MAX,
+    KEEP_ALIVE_S_MIN, SUBSCRIPTIONS_MAX, WAVEFORM_HEADER_BYTES_MAX, WAVEFORM_SAMPLES_MAX,
 };
 use crate::payload::JsonPath;
 use crate::secret::Secret;
-use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec};
+use drivers_frame::block::SequenceType;
+use drivers_frame::{ByteOrder, DeviceId, DurNs, SampleKind, TagId, ValueCodec, WaveformId};
 use rt_config::limits::{
-    ENVELOPE_ERRORS_MAX, ENVELOPE_KEY_BYTES_MAX, ENVELOPE_KEY_BYTES_MIN, ENVELOPE_SOURCE_BYTES_MAX,
-    MQTT_PACKET_BYTES_MAX,
+    ENVELOPE_ERRORS_MAX, ENVELOPE_HEADER_BYTES_MAX, ENVELOPE_KEY_BYTES_MAX, ENVELOPE_KEY_BYTES_MIN,
+    ENVELOPE_SOURCE_BYTES_MAX, MQTT_PACKET_BYTES_MAX,
 };
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -104,6 +106,89 @@ pub struct Subscription {
     pub envelope: Option<EnvelopeConfig>,
 }
 
+/// One topic whose messages are blocks of a waveform, and how they lie in the payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaveformSubscription {
+    /// Exact topic, as in [`Subscription`].
+    pub topic: String,
+    /// 0 or 1.
+    pub qos: u8,
+    /// Which waveform.
+    pub waveform: WaveformId,
+    /// The number that the source counts, when the payload has one. Without it an envelope's counts.
+    pub sequence: Option<SequenceField>,
+    /// First byte of the first sample. The samples end with the payload.
+    pub first: usize,
+    /// Type of the samples.
+    pub kind: SampleKind,
+    /// Byte order of samples and sequence.
+    pub order: ByteOrder,
+    /// Samples of each block.
+    pub count: u32,
+    /// Samples a second.
+    pub rate_hz: f64,
+    /// What its messages must be wrapped in; `None` takes the bare payload.
+    pub envelope: Option<EnvelopeConfig>,
+}
+
+/// A sequence number in a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SequenceField {
+    /// First byte.
+    pub offset: usize,
+    /// Its type.
+    pub kind: SequenceType,
+}
+
+impl WaveformSubscription {
+    /// Bytes of every payload.
+    pub fn payload_bytes(&self) -> usize {
+        usize::try_from(self.count)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(self.kind.bytes())
+            .saturating_add(self.first)
+    }
+
+    /// Bytes of the largest packet that carries a block: fixed header, topic, packet id, envelope, payload.
+    fn packet_bytes(&self) -> usize {
+        let envelope = if self.envelope.is_some() {
+            ENVELOPE_HEADER_BYTES_MAX.saturating_add(1)
+        } else {
+            0
+        };
+        self.payload_bytes()
+            .saturating_add(envelope)
+            .saturating_add(self.topic.len())
+            .saturating_add(5 + 2 + 2)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        checked_topic(&self.topic, self.qos)?;
+        let wrong = |problem| {
+            Err(ConfigError::Waveform {
+                topic: self.topic.clone(),
+                problem,
+            })
+        };
+        if self.count == 0 || self.count > WAVEFORM_SAMPLES_MAX {
+            return wrong(WaveformProblem::Samples(self.count));
+        }
+        if self.first > WAVEFORM_HEADER_BYTES_MAX {
+            return wrong(WaveformProblem::First(self.first));
+        }
+        let end = |field: SequenceField| field.offset.saturating_add(field.kind.bytes());
+        if self.sequence.is_some_and(|field| end(field) > self.first) {
+            return wrong(WaveformProblem::SequenceInSamples);
+        }
+        if !(self.rate_hz.is_finite() && self.rate_hz > 0.0) {
+            return wrong(WaveformProblem::Rate);
+        }
+        self.envelope
+            .as_ref()
+            .map_or(Ok(()), |envelope| envelope.check(&self.topic))
+    }
+}
+
 /// The envelope of a topic's messages; see [`crate::envelope`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvelopeConfig {
@@ -146,8 +231,10 @@ pub struct SubscriberConfig {
     pub device: DeviceId,
     /// The broker.
     pub broker: BrokerConfig,
-    /// The topics; at least one, each once.
+    /// The topics of values, each once.
     pub subscriptions: Vec<Subscription>,
+    /// The topics of waveforms, each once; of both there is at least one.
+    pub waveforms: Vec<WaveformSubscription>,
 }
 
 /// What the broker publishes when it loses the client without DISCONNECT.
@@ -172,6 +259,40 @@ pub struct PublisherConfig {
     pub will: Option<Will>,
     /// Time for a PUBACK. After it the link is given up and everything unacknowledged is sent again.
     pub ack_timeout: DurNs,
+}
+
+/// Why a waveform cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaveformProblem {
+    /// No samples, or more than a block may have; as many as given.
+    Samples(u32),
+    /// The first sample is beyond what a header may take; its offset.
+    First(usize),
+    /// The sequence number reaches into the samples.
+    SequenceInSamples,
+    /// The rate is not a number above zero.
+    Rate,
+}
+
+impl fmt::Display for WaveformProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Samples(count) => {
+                write!(
+                    f,
+                    "{count} samples a block; 1 to {WAVEFORM_SAMPLES_MAX} are possible"
+                )
+            }
+            Self::First(offset) => write!(
+                f,
+                "its first sample at byte {offset}; at most {WAVEFORM_HEADER_BYTES_MAX} bytes may lie before it"
+            ),
+            Self::SequenceInSamples => f.write_str(
+                "its sequence number reaches into the samples; it must lie before the first one",
+            ),
+            Self::Rate => f.write_str("a rate that is not a number of samples a second above zero"),
+        }
+    }
 }
 
 /// What is wrong with a configuration. Nothing of it is used.
@@ -234,6 +355,15 @@ pub enum ConfigError {
         /// Errors, as given.
         errors: u16,
     },
+    /// A waveform that cannot be.
+    Waveform {
+        /// Topic.
+        topic: String,
+        /// Why.
+        problem: WaveformProblem,
+    },
+    /// Two topics would give blocks of one waveform.
+    WaveformTwice(WaveformId),
     /// An envelope's `max_delay` is zero.
     MaxDelayZero {
         /// Topic.
@@ -305,6 +435,14 @@ impl fmt::Display for ConfigError {
             Self::Budget { topic, errors } => write!(
                 f,
                 "topic `{topic}`: the envelope's budget of {errors} errors must be at most {ENVELOPE_ERRORS_MAX}, within a span that is not zero"
+            ),
+            Self::Waveform { topic, problem } => {
+                write!(f, "topic `{topic}`: a waveform with {problem}")
+            }
+            Self::WaveformTwice(waveform) => write!(
+                f,
+                "waveform {} comes from two topics; give each topic its own waveform",
+                waveform.0
             ),
             Self::MaxDelayZero { topic } => write!(
                 f,
@@ -422,13 +560,25 @@ impl EnvelopeConfig {
 }
 
 impl SubscriberConfig {
+    /// Bytes of the buffers that blocks are received into: those of the largest packet. `None` without waveforms.
+    pub fn block_buffer_bytes(&self) -> Option<usize> {
+        let largest = self
+            .waveforms
+            .iter()
+            .map(WaveformSubscription::packet_bytes);
+        largest.max().map(|bytes| bytes.max(MQTT_PACKET_BYTES_MAX))
+    }
+
     /// Checks what can be checked without a network.
     ///
     /// # Errors
     /// The first [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
         self.broker.check()?;
-        let count = self.subscriptions.len();
+        let count = self
+            .subscriptions
+            .len()
+            .saturating_add(self.waveforms.len());
         if count == 0 || count > SUBSCRIPTIONS_MAX {
             return Err(ConfigError::SubscriptionCount(count));
         }
@@ -445,11 +595,16 @@ impl SubscriberConfig {
                 envelope.check(&subscription.topic)?;
             }
         }
-        let mut topics: Vec<&str> = self
-            .subscriptions
-            .iter()
-            .map(|s| s.topic.as_str())
-            .collect();
+        let mut seen = BTreeSet::new();
+        for waveform in &self.waveforms {
+            waveform.check()?;
+            if !seen.insert(waveform.waveform) {
+                return Err(ConfigError::WaveformTwice(waveform.waveform));
+            }
+        }
+        let values = self.subscriptions.iter().map(|s| s.topic.as_str());
+        let waveforms = self.waveforms.iter().map(|s| s.topic.as_str());
+        let mut topics: Vec<&str> = values.chain(waveforms).collect();
         topics.sort_unstable();
         let twice = topics
             .iter()
@@ -521,6 +676,7 @@ mod tests {
             device: DeviceId(0),
             broker: broker(),
             subscriptions,
+            waveforms: Vec::new(),
         }
         .check()
     }

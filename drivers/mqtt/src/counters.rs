@@ -1,6 +1,7 @@
 //! What can be seen of a link from outside: typed causes and counters.
 
 use crate::codec::{ConnectRefusal, ProtocolError};
+use drivers_frame::BlockCounters;
 use std::fmt;
 
 /// What TLS did not like. The handshake or the stream is over.
@@ -226,6 +227,9 @@ pub struct Counters {
 
     /// What envelopes showed.
     pub envelope: EnvelopeCounters,
+
+    /// What became of the blocks of waveforms.
+    pub blocks: BlockCounters,
 
     /// Publishes taken into the outbox.
     pub accepted: u64,

@@ -37,7 +37,8 @@ pub mod transport;
 
 pub use config::{
     BackoffConfig, BrokerConfig, CheckConfig, ConfigError, EnvelopeConfig, ErrorBudget, Extract,
-    Field, PublisherConfig, SubscriberConfig, Subscription, TlsConfig, Will,
+    Field, PublisherConfig, SequenceField, SubscriberConfig, Subscription, TlsConfig,
+    WaveformProblem, WaveformSubscription, Will,
 };
 pub use counters::{Counters, EnvelopeCounters, LinkChange, LinkError, TlsErrorKind};
 pub use payload::{JsonPath, PathError};

@@ -7,11 +7,16 @@
 mod common;
 
 use common::{Broker, PATIENCE, number, subscriber_config};
-use drivers_frame::{DurNs, FrameSink, QueueFull, Sample, TagId, ValueCodec, ValueType};
+use drivers_frame::block::SequenceType;
+use drivers_frame::{
+    BlockNews, ByteOrder, DurNs, FrameSink, QueueFull, Sample, SampleKind, TagId, ValueCodec,
+    ValueType, WaveformId,
+};
 use drivers_mqtt::envelope::Sealer;
 use drivers_mqtt::transport::monotonic_now;
 use drivers_mqtt::{
     CheckConfig, Driver, EnvelopeConfig, ErrorBudget, Extract, Field, JsonPath, Secret,
+    SequenceField, WaveformSubscription,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -49,11 +54,24 @@ const DOCUMENTS: [&[u8]; 5] = [
     b"\xFF",
 ];
 
-struct Last(Option<Sample>);
+/// The newest sample, free buffers, and how many blocks came.
+struct Last(Option<Sample>, Vec<Box<[u8]>>, usize);
 
 impl FrameSink for Last {
     fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull> {
         self.0 = samples.first().copied();
+        Ok(())
+    }
+
+    fn take_empty(&mut self) -> Option<Box<[u8]>> {
+        self.1.pop()
+    }
+
+    fn push_block(&mut self, news: BlockNews) -> Result<(), BlockNews> {
+        if let BlockNews::Block(block) = news {
+            self.1.push(block.into_buffer());
+            self.2 += 1;
+        }
         Ok(())
     }
 }
@@ -103,6 +121,23 @@ fn a_connection_and_its_messages_allocate_nothing() {
         });
         config.subscriptions.push(enveloped);
     }
+    // Every fifth block is too short, every seventh comes twice.
+    config.waveforms = vec![WaveformSubscription {
+        topic: "wave".into(),
+        qos: 0,
+        waveform: WaveformId(0),
+        sequence: Some(SequenceField {
+            offset: 0,
+            kind: SequenceType::U16,
+        }),
+        first: 2,
+        kind: SampleKind::I16,
+        order: ByteOrder::BigEndian,
+        count: 2_000,
+        rate_hz: 1_000.0,
+        envelope: None,
+    }];
+    let buffers = vec![vec![0; config.block_buffer_bytes().unwrap()].into_boxed_slice(); 2];
     let mut driver = Driver::new(&config).unwrap();
     let peer = std::thread::spawn(move || {
         let mut peer = broker.accept_subscriber();
@@ -132,23 +167,27 @@ fn a_connection_and_its_messages_allocate_nothing() {
                 };
                 peer.publish(topic, wrong, None, false, false);
             }
+            let mut block = vec![0; 4_002];
+            block[..2].copy_from_slice(&(n - u16::from(n % 7 == 1)).to_be_bytes());
+            let length = block.len() - usize::from(n % 5 == 0);
+            peer.publish("wave", &block[..length], None, false, false);
             if n % 100 == 0 {
                 peer.publish("text", &vec![b'1'; 100_000], None, false, false);
             }
         }
         peer
     });
-    let mut sink = Last(None);
+    let mut sink = Last(None, buffers, 0);
     let deadline = Instant::now() + PATIENCE;
     let before = ALLOCATIONS.get();
-    while driver.counters().messages < 14_020 {
+    while driver.counters().messages < 16_020 {
         assert!(Instant::now() < deadline, "{:?}", driver.counters());
         driver.step(&monotonic_now, &mut sink);
     }
     assert_eq!(
         ALLOCATIONS.get(),
         before,
-        "allocations for a connection and 14,020 messages"
+        "allocations for a connection and 16,020 messages"
     );
     assert_eq!(
         driver.counters().malformed,
@@ -161,6 +200,11 @@ fn a_connection_and_its_messages_allocate_nothing() {
     // CRC and HMAC: 1,333 times what is no envelope, 667 times a message that came before.
     assert_eq!((envelope.corrupted, envelope.repeated), (2_666, 1_334));
     assert!(sink.0.is_some());
+    let blocks = driver.counters().blocks;
+    assert_eq!(blocks.malformed, 400);
+    assert_eq!(blocks.blocks, sink.2 as u64);
+    assert_eq!(blocks.blocks + blocks.repeated, 1_600);
+    assert!(blocks.repeated > 100 && blocks.missing > 100, "{blocks:?}");
     drop(peer.join().unwrap());
     // The counter counts.
     let count = ALLOCATIONS.get();

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use drivers_frame::{Clock, DeviceId, FrameSink, MonoNs, Step};
 use drivers_modbus::transport::{Connect, Received, Wire};
 use drivers_mqtt::codec::{self, Connack, Grant, Packet, PacketId, Publish, Raw, StreamReader};
-use drivers_mqtt::session::{Handled, LinkState, Session, SubscriberSession, Wrote};
+use drivers_mqtt::session::{LinkState, Session, SubscriberSession, Wrote};
 use drivers_mqtt::{
     BackoffConfig, BrokerConfig, Extract, Field, LinkError, SubscriberConfig, Subscription,
 };
@@ -28,6 +28,7 @@ impl Subscriber {
     pub fn new(device: usize, plan: &MqttPlan, net: &SharedNet, seed: u64) -> Self {
         let broker = &plan.broker;
         let config = SubscriberConfig {
+            waveforms: Vec::new(),
             device: DeviceId(device as u16),
             broker: BrokerConfig {
                 host: broker.host.clone(),
@@ -139,7 +140,7 @@ impl Subscriber {
     ) -> Result<Step, LinkError> {
         if let Some(raw) = self.reader.next().map_err(LinkError::Protocol)? {
             let handled = self.session.handle(raw, self.received_at)?;
-            return Ok(self.hand_over(handled, sink));
+            return Ok(self.session.hand_over(handled, &mut self.reader, sink));
         }
         self.session.link_mut().ping_if_due(self.received_at)?;
         let output = self.session.link().output().to_vec();
@@ -174,15 +175,6 @@ impl Subscriber {
                 Ok(self.idle())
             }
         }
-    }
-
-    fn hand_over(&mut self, handled: Handled, sink: &mut impl FrameSink) -> Step {
-        if handled == Handled::Frame {
-            // A full queue counts it, and the lane learns of it.
-            let _ = sink.push_frame(self.session.samples());
-            return Step::Frame;
-        }
-        Step::Progress
     }
 }
 

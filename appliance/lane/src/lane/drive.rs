@@ -40,7 +40,7 @@ impl<E: RuleEngine> Lane<E> {
             OutputEvent::Watchdog { armed, at } => {
                 state.watchdog_armed = Some(armed);
                 self.emit(at, EventKind::DeviceWatchdog { output, armed });
-                if !armed {
+                if !armed && !planted!(PermitUnguarded) {
                     self.latch(output, LatchCause::DeviceWatchdog { output }, at, at);
                 }
             }

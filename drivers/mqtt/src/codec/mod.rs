@@ -16,7 +16,7 @@ pub use encode::{
     EncodeError, connack, connect, disconnect, pingreq, pingresp, puback, publish, set_dup, suback,
     subscribe,
 };
-pub use reader::{Oversize, Raw, StreamReader};
+pub use reader::{Filled, Oversize, Raw, StreamReader};
 
 use std::num::NonZeroU16;
 

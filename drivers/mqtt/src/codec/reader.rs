@@ -2,7 +2,7 @@
 
 use super::decode::{check_first, publish_head, u32_of};
 use super::{Kind, PacketId, ProtocolError};
-use rt_config::limits::MQTT_PACKET_BYTES_MAX;
+use rt_config::limits::{MQTT_PACKET_BYTES_MAX, MQTT_TOPIC_BYTES_MAX};
 
 /// A message too large to be stored. Its payload is skipped as it arrives; its head is kept, so that it can be
 /// acknowledged (else the server's window for us would fill up) and its tags can be marked bad (H-21).
@@ -40,9 +40,15 @@ pub enum Raw<'a> {
 /// recv -> space() -> commit(n) -> next()? -> Some(packet) ... None -> recv
 /// ```
 /// Allocates its buffer once. Whatever way the bytes are split, the packets are the same.
+///
+/// A reader for blocks ([`StreamReader::for_blocks`]) never asks for bytes of two packets at once. So a packet lies alone
+/// at the start of the buffer, no byte is ever moved, and the buffer can be handed over with the packet in it. It
+/// costs a small packet one `recv` more.
 #[derive(Debug)]
 pub struct StreamReader {
     buffer: Box<[u8]>,
+    /// Whether a `recv` may bring more than one packet.
+    many: bool,
     /// First byte not yet handed out.
     start: usize,
     /// First byte not yet received.
@@ -57,6 +63,16 @@ impl Default for StreamReader {
     }
 }
 
+/// A buffer, and the end of the packet in it.
+pub type Filled = (Box<[u8]>, usize);
+
+/// Bytes that are asked for while the head of an oversize packet is not whole: more than fixed header, topic and packet
+/// id take, less than any packet that is oversize.
+const HEAD_BYTES: usize = 1_024;
+
+const _: () = assert!(HEAD_BYTES > 5 + 2 + MQTT_TOPIC_BYTES_MAX + 2);
+const _: () = assert!(HEAD_BYTES < MQTT_PACKET_BYTES_MAX);
+
 /// The fixed header, once it is whole.
 struct Header {
     first: u8,
@@ -70,12 +86,36 @@ struct Header {
 impl StreamReader {
     /// A reader for packets of at most [`MQTT_PACKET_BYTES_MAX`] bytes.
     pub fn new() -> Self {
+        Self::with(MQTT_PACKET_BYTES_MAX, true)
+    }
+
+    fn with(bytes: usize, many: bool) -> Self {
         Self {
-            buffer: vec![0; MQTT_PACKET_BYTES_MAX].into_boxed_slice(),
+            buffer: vec![0; bytes].into_boxed_slice(),
+            many,
             start: 0,
             end: 0,
             skip: 0,
         }
+    }
+
+    /// A reader for packets of at most `bytes` bytes (at least [`MQTT_PACKET_BYTES_MAX`]), one at a time.
+    pub fn for_blocks(bytes: usize) -> Self {
+        Self::with(bytes.max(MQTT_PACKET_BYTES_MAX), false)
+    }
+
+    /// Takes `empty` for the buffer that holds the packet handed out last, and returns that buffer and the packet's end in
+    /// it. `empty` comes back when it is smaller, or when bytes of another packet are in the buffer.
+    ///
+    /// # Errors
+    /// `empty` itself.
+    pub fn exchange(&mut self, empty: Box<[u8]>) -> Result<Filled, Box<[u8]>> {
+        if self.many || self.start != self.end || empty.len() < self.buffer.len() {
+            return Err(empty);
+        }
+        let end = self.end;
+        self.clear();
+        Ok((std::mem::replace(&mut self.buffer, empty), end))
     }
 
     /// Forgets everything: for a new connection.
@@ -93,7 +133,30 @@ impl StreamReader {
             self.end = self.end.saturating_sub(self.start);
             self.start = 0;
         }
-        self.buffer.get_mut(self.end..).unwrap_or_default()
+        let wanted = self.wanted();
+        let space = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let wanted = wanted.min(space.len());
+        space.get_mut(..wanted).unwrap_or_default()
+    }
+
+    /// How many bytes may be asked for.
+    fn wanted(&self) -> usize {
+        if self.many {
+            return usize::MAX;
+        }
+        if self.skip > 0 {
+            return self.skip;
+        }
+        let received = self.end.saturating_sub(self.start);
+        match (self.header(), received) {
+            (Ok(Some(header)), _) if header.total > self.buffer.len() => {
+                HEAD_BYTES.saturating_sub(received).max(1)
+            }
+            (Ok(Some(header)), _) => header.total.saturating_sub(received).max(1),
+            // Every packet has two bytes; one whose length goes on in a third has at least 128 more.
+            (_, 0 | 1) => 2_usize.saturating_sub(received),
+            _ => 5_usize.saturating_sub(received).max(1),
+        }
     }
 
     /// Takes over `count` bytes that were received into [`StreamReader::space`].

@@ -137,11 +137,6 @@ impl Link {
         self.counters
     }
 
-    /// For what only the shell sees: frames that were handed over or lost.
-    pub(crate) fn counters_mut(&mut self) -> &mut Counters {
-        &mut self.counters
-    }
-
     /// The edge since the last call, if there was one.
     pub fn take_change(&mut self) -> Option<LinkChange> {
         self.change.take()

@@ -10,6 +10,7 @@
 //! bytes received  -> session.handle(raw, at) -> Handled
 //! session.tick(now)          whenever link.deadline() has come and nothing more can be received
 //! link.output() -> link.wrote(now, ..)
+//! Handled         -> subscriber.hand_over(handled, reader, sink)
 //! any error       -> link.fail(now, error), close the socket
 //! ```
 
@@ -18,6 +19,7 @@ mod link;
 mod output;
 mod publisher;
 mod subscriber;
+mod wave;
 
 pub use backoff::Backoff;
 pub use link::{Link, LinkState, Wrote};
@@ -35,8 +37,10 @@ pub enum Handled {
     Nothing,
     /// The link is up now.
     Up,
-    /// A frame is ready: [`SubscriberSession::samples`].
+    /// A frame is ready: [`SubscriberSession::samples`], or [`SubscriberSession::hand_over`].
     Frame,
+    /// A waveform's block is ready, or bad: [`SubscriberSession::hand_over`].
+    Block,
     /// A publish was acknowledged by its own PUBACK.
     Delivered(PacketToken),
 }

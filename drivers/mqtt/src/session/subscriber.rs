@@ -1,6 +1,7 @@
 //! The sensor subscriber: messages in, frames of samples out.
 
 use super::link::{Link, LinkState, unexpected};
+use super::wave::{Told, Wave};
 use super::{Handled, Session};
 use crate::codec::{self, Grant, Oversize, Packet, PacketId, ProtocolError, Publish, QoS, Raw};
 use crate::config::{ConfigError, SubscriberConfig};
@@ -16,8 +17,15 @@ struct Topic {
     qos: QoS,
     /// Place in the configuration: what an error names.
     index: u16,
-    plan: FieldPlan,
+    content: Content,
     envelope: Option<Envelope>,
+}
+
+/// What a topic's messages hold.
+#[derive(Debug)]
+enum Content {
+    Values(FieldPlan),
+    Wave(Box<Wave>),
 }
 
 /// The subscriber's state machine.
@@ -30,13 +38,19 @@ struct Topic {
 /// * A message of a topic with an envelope is taken only when the envelope is in order ([`crate::envelope`]). What was
 ///   learned of a source outlives the link: a broker that reconnects cannot bring back what is old.
 /// * A message too large for the buffer makes its topic's tags bad (H-21).
+/// * All of it holds for blocks of waveforms as for values; what a block's own sequence number adds is in
+///   [`drivers_frame::block::BlockOrder`].
 #[derive(Debug)]
 pub struct SubscriberSession {
-    link: Link,
+    pub(super) link: Link,
     device: DeviceId,
     /// Sorted by name.
     topics: Vec<Topic>,
-    samples: Vec<Sample>,
+    pub(super) samples: Vec<Sample>,
+    /// What is to be handed over of a waveform, and the topic it came by.
+    pub(super) told: (usize, Told),
+    /// A buffer whose block found no room.
+    pub(super) spare: Option<Box<[u8]>>,
     /// First topic of the SUBSCRIBE that waits for its SUBACK.
     asked_from: usize,
 }
@@ -49,28 +63,40 @@ impl SubscriberSession {
     pub fn new(config: &SubscriberConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let link = Link::new(&config.broker, None)?;
-        let mut topics: Vec<Topic> = config
-            .subscriptions
-            .iter()
+        let values = config.subscriptions.iter().map(|values| {
+            let content = Content::Values(FieldPlan::new(&values.fields));
+            (&values.topic, values.qos, &values.envelope, content)
+        });
+        let waves = config.waveforms.iter().map(|wave| {
+            let content = Content::Wave(Box::new(Wave::new(wave)));
+            (&wave.topic, wave.qos, &wave.envelope, content)
+        });
+        let mut topics: Vec<Topic> = values
+            .chain(waves)
             .zip(0_u16..)
-            .map(|(subscription, index)| {
-                let envelope = subscription.envelope.as_ref().map(Envelope::new);
+            .map(|((topic, qos, envelope, content), index)| {
                 Ok(Topic {
-                    name: subscription.topic.as_str().into(),
-                    qos: QoS::from_level(subscription.qos).unwrap_or(QoS::AtLeastOnce),
+                    name: topic.as_str().into(),
+                    qos: QoS::from_level(qos).unwrap_or(QoS::AtLeastOnce),
                     index,
-                    plan: FieldPlan::new(&subscription.fields),
-                    envelope: envelope.transpose()?,
+                    content,
+                    envelope: envelope.as_ref().map(Envelope::new).transpose()?,
                 })
             })
             .collect::<Result<_, ConfigError>>()?;
         topics.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let largest = topics.iter().map(|topic| topic.plan.len()).max();
+        let frames = topics.iter().map(|topic| match &topic.content {
+            Content::Values(plan) => plan.len(),
+            Content::Wave(_) => 0,
+        });
+        let largest = frames.max();
         Ok(Self {
             link,
             device: config.device,
             topics,
             samples: Vec::with_capacity(largest.unwrap_or(0)),
+            told: (0, Told::Nothing),
+            spare: None,
             asked_from: 0,
         })
     }
@@ -83,6 +109,13 @@ impl SubscriberSession {
     /// The frame of the last [`Handled::Frame`].
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    pub(super) fn wave_mut(&mut self, topic: usize) -> Option<&mut Wave> {
+        match &mut self.topics.get_mut(topic)?.content {
+            Content::Wave(wave) => Some(wave),
+            Content::Values(_) => None,
+        }
     }
 
     /// Asks for the next topics, or says that all were granted. One SUBSCRIBE at a time, so that its answer has one
@@ -183,6 +216,10 @@ impl SubscriberSession {
             return Ok(Handled::Nothing);
         };
         let judged = judge(&self.topics, index, publish.payload);
+        let letter = match &judged {
+            Some(Ok(letter)) => Some(letter.header.sequence),
+            _ => None,
+        };
         let Some(topic) = self.topics.get_mut(index) else {
             return Ok(Handled::Nothing);
         };
@@ -190,16 +227,28 @@ impl SubscriberSession {
             (Some(envelope), Some(judged)) => envelope.admit(judged, at, &mut counters.envelope),
             _ => Verdict::Take(publish.payload),
         };
-        match verdict {
-            Verdict::Take(payload) => {
-                if topic.plan.extract(payload, at, &mut self.samples) > 0 {
+        let told = match (&mut topic.content, verdict) {
+            (_, Verdict::Drop) => return Ok(Handled::Nothing),
+            (Content::Values(plan), Verdict::Take(payload)) => {
+                if plan.extract(payload, at, &mut self.samples) > 0 {
                     count(&mut counters.malformed);
                 }
+                return Ok(Handled::Frame);
             }
-            Verdict::Drop => return Ok(Handled::Nothing),
-            Verdict::Bad(cause) => topic.plan.all_bad(cause, at, &mut self.samples),
-        }
-        Ok(Handled::Frame)
+            (Content::Values(plan), Verdict::Bad(cause)) => {
+                plan.all_bad(cause, at, &mut self.samples);
+                return Ok(Handled::Frame);
+            }
+            (Content::Wave(wave), Verdict::Take(payload)) => {
+                wave.payload(payload, letter, at, &mut counters.blocks)
+            }
+            (Content::Wave(wave), Verdict::Bad(cause)) => wave.bad(cause, at),
+        };
+        self.told = (index, told);
+        Ok(match told {
+            Told::Nothing => Handled::Nothing,
+            Told::Block { .. } | Told::Bad { .. } => Handled::Block,
+        })
     }
 
     fn oversize(&mut self, oversize: &Oversize<'_>, at: MonoNs) -> Result<Handled, LinkError> {
@@ -209,12 +258,23 @@ impl SubscriberSession {
             return Ok(Handled::Nothing);
         }
         let found = find(&self.topics, oversize.topic);
-        let Some(topic) = found.and_then(|index| self.topics.get(index)) else {
+        let Some((index, topic)) =
+            found.and_then(|index| Some((index, self.topics.get_mut(index)?)))
+        else {
             count(&mut self.link.counters.unknown_topic);
             return Ok(Handled::Nothing);
         };
-        topic.plan.all_bad(Cause::Malformed, at, &mut self.samples);
-        Ok(Handled::Frame)
+        match &mut topic.content {
+            Content::Values(plan) => {
+                plan.all_bad(Cause::Malformed, at, &mut self.samples);
+                Ok(Handled::Frame)
+            }
+            Content::Wave(wave) => {
+                count(&mut self.link.counters.blocks.malformed);
+                self.told = (index, wave.bad(Cause::Malformed, at));
+                Ok(Handled::Block)
+            }
+        }
     }
 }
 
@@ -278,6 +338,11 @@ impl Session for SubscriberSession {
             }
             Packet::Connack(connack) => {
                 self.link.connack(connack)?;
+                for topic in &mut self.topics {
+                    if let Content::Wave(wave) = &mut topic.content {
+                        wave.reconnected();
+                    }
+                }
                 self.subscribe(0, at)
             }
             Packet::Suback(id, codes) => self.suback(id, codes, at),

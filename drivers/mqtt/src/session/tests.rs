@@ -49,6 +49,7 @@ fn subscriber(topics: &[&str]) -> SubscriberSession {
         envelope: None,
     };
     SubscriberSession::new(&SubscriberConfig {
+        waveforms: Vec::new(),
         device: DeviceId(3),
         broker: broker(),
         subscriptions: topics.iter().zip(0..).map(subscription).collect(),

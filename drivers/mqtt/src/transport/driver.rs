@@ -3,8 +3,8 @@
 use super::pump::{Pump, Pumped};
 use super::{Step, flags, wait};
 use crate::config::{ConfigError, SubscriberConfig};
-use crate::counters::{Counters, LinkChange, count};
-use crate::session::{Handled, LinkState, Session, SubscriberSession};
+use crate::counters::{Counters, LinkChange};
+use crate::session::{LinkState, Session, SubscriberSession};
 use drivers_frame::{Clock, DeviceId, FrameSink, MonoNs};
 use rustix::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Subscribes to one broker and hands frames over.
 ///
 /// Between the return of `recv` and [`FrameSink::push_frame`] there is only parsing; PUBACK goes out in the step after
-/// the frame. On plain TCP nothing is allocated for a message, JSON with escapes in its strings excepted.
+/// the frame. A waveform's block is handed over in the buffer that it was received into. On plain TCP nothing is allocated for a message, JSON with escapes in its strings excepted.
 pub struct Driver {
     session: SubscriberSession,
     pump: Pump,
@@ -26,7 +26,7 @@ impl Driver {
     pub fn new(config: &SubscriberConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             session: SubscriberSession::new(config)?,
-            pump: Pump::new(&config.broker)?,
+            pump: Pump::new(&config.broker, config.block_buffer_bytes())?,
         })
     }
 
@@ -58,16 +58,11 @@ impl Driver {
     /// One step: at most one `recv`, at most one frame. Blocks only in name resolution (see [`super`]).
     pub fn step(&mut self, clock: &impl Clock, sink: &mut impl FrameSink) -> Step {
         match self.pump.step(&mut self.session, clock) {
-            Pumped::Handled(Handled::Frame) => {
-                let pushed = sink.push_frame(self.session.samples());
-                let counters = self.session.link_mut().counters_mut();
-                match pushed {
-                    Ok(()) => count(&mut counters.frames),
-                    Err(drivers_frame::QueueFull) => count(&mut counters.queue_full),
-                }
-                Step::Frame
+            Pumped::Handled(handled) => {
+                self.session
+                    .hand_over(handled, self.pump.reader_mut(), sink)
             }
-            Pumped::Handled(_) | Pumped::Progress => Step::Progress,
+            Pumped::Progress => Step::Progress,
             Pumped::Idle {
                 until,
                 wants_read,

@@ -63,7 +63,7 @@ impl PublisherDriver {
     pub fn new(config: &PublisherConfig) -> Result<Self, ConfigError> {
         Ok(Self {
             session: PublisherSession::new(config)?,
-            pump: Pump::new(&config.broker)?,
+            pump: Pump::new(&config.broker, None)?,
         })
     }
 
@@ -135,7 +135,7 @@ impl Publisher {
     /// # Errors
     /// The first [`ConfigError`].
     pub fn start(config: &PublisherConfig) -> Result<Self, ConfigError> {
-        let pump = Pump::new(&config.broker)?;
+        let pump = Pump::new(&config.broker, None)?;
         let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
             .map_err(|error| ConfigError::Thread(error.raw_os_error()))?;
         let shared = Arc::new(Shared {

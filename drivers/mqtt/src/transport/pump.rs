@@ -44,7 +44,11 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn new(broker: &BrokerConfig) -> Result<Self, ConfigError> {
+    /// `block_bytes`: bytes of the buffers for blocks of waveforms, if there are any.
+    pub(super) fn new(
+        broker: &BrokerConfig,
+        block_bytes: Option<usize>,
+    ) -> Result<Self, ConfigError> {
         let tls = broker
             .tls
             .as_ref()
@@ -58,11 +62,16 @@ impl Pump {
             user_timeout: broker.keep_alive,
             stream: None,
             phase: Phase::Tcp,
-            reader: StreamReader::new(),
+            reader: block_bytes.map_or_else(StreamReader::new, StreamReader::for_blocks),
             received_at: MonoNs::ZERO,
             resolved: None,
             attempt: 0,
         })
+    }
+
+    /// What packets come from: to hand a buffer over right after [`Pumped::Handled`].
+    pub(super) fn reader_mut(&mut self) -> &mut StreamReader {
+        &mut self.reader
     }
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -278,6 +278,7 @@ pub fn number(topic: &str, tag: u16) -> Subscription {
 
 pub fn subscriber_config(port: u16, topics: &[&str]) -> SubscriberConfig {
     SubscriberConfig {
+        waveforms: Vec::new(),
         device: DeviceId(1),
         broker: broker_config(port),
         subscriptions: topics
