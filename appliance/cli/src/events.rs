@@ -83,6 +83,8 @@ fn tone(body: &EventBody) -> Tone {
         | EventBody::TripRequested { .. }
         | EventBody::StopConfirmed { missed: true, .. }
         | EventBody::SelfCheck { stopped: true, .. }
+        | EventBody::AnalyzerFault { .. }
+        | EventBody::Canary { missed: true, .. }
         | EventBody::EdmFault { .. }
         | EventBody::Overwritten { .. }
         | EventBody::DeviceWatchdog { armed: false, .. } => Tone::Bad,
@@ -103,6 +105,7 @@ fn tone(body: &EventBody) -> Tone {
         | EventBody::OutputFault { .. }
         | EventBody::Link { up: false, .. } => Tone::Warn,
         EventBody::Channel { health, .. } if health != "good" => Tone::Warn,
+        EventBody::Analyzer { level, .. } if level != "normal" => Tone::Warn,
         EventBody::Channel { .. }
         | EventBody::Rule { .. }
         | EventBody::StopConfirmed { missed: false, .. }
@@ -112,6 +115,9 @@ fn tone(body: &EventBody) -> Tone {
         | EventBody::Unshelved { .. }
         | EventBody::Lifted { .. }
         | EventBody::Deviation { on: false, .. }
+        | EventBody::Analyzer { .. }
+        | EventBody::AnalyzerReplaced { .. }
+        | EventBody::Canary { missed: false, .. }
         | EventBody::Input {
             passivated: false, ..
         }

@@ -228,6 +228,39 @@ pub enum EventBody {
         /// Whether it is now.
         on: bool,
     },
+    /// An analyzer's verdict has another level than before.
+    Analyzer {
+        /// The analyzer.
+        analyzer: String,
+        /// `normal`, `alert` or `danger`.
+        level: String,
+        /// What it says is the cause.
+        cause: Option<String>,
+    },
+    /// An analyzer failed: its derived values are bad, and its verdict is the one that the pack declares (H-35 to H-39).
+    AnalyzerFault {
+        /// The analyzer.
+        analyzer: String,
+        /// How.
+        cause: String,
+        /// The verdict in its place: `alert` or `danger`.
+        verdict: String,
+    },
+    /// A spare instance of an analyzer took over.
+    AnalyzerReplaced {
+        /// The analyzer.
+        analyzer: String,
+        /// Spares that are left.
+        left: u64,
+    },
+    /// A known-bad frame did not make a shadow instance of an analyzer speak: nothing that it says counts (H-40). Or it does
+    /// again.
+    Canary {
+        /// The analyzer.
+        analyzer: String,
+        /// Whether it is missed now.
+        missed: bool,
+    },
     /// The actuator did not follow the output within its time (H-59).
     EdmFault {
         /// The output.

@@ -1,5 +1,6 @@
 //! From indices to names: what people, the desk and alerts read.
 
+mod analyzers;
 mod silent;
 mod views;
 
@@ -9,7 +10,7 @@ use appliance_control::{
 use appliance_lane::{EventKind, Hold, LatchCause, Point, ResetRefusal};
 use appliance_output::Permit;
 use drivers_frame::{Cause, DeviceId, TagId};
-use rules_bundle::LanePlan;
+use rules_bundle::{LanePlan, ModulePlan};
 
 use crate::acquire::LinkStats;
 use crate::message::Snapshot;
@@ -44,7 +45,11 @@ pub(crate) fn device_name(plan: &LanePlan, device: DeviceId) -> String {
 }
 
 /// A lane's event in names; `None` for what the main thread records itself, with who did it and why.
-pub(crate) fn event_body(plan: &LanePlan, kind: &EventKind) -> Option<EventBody> {
+pub(crate) fn event_body(
+    plan: &LanePlan,
+    modules: &[ModulePlan],
+    kind: &EventKind,
+) -> Option<EventBody> {
     Some(match *kind {
         EventKind::Rule {
             rule,
@@ -156,6 +161,11 @@ pub(crate) fn event_body(plan: &LanePlan, kind: &EventKind) -> Option<EventBody>
             output: output_name(plan, output),
             armed,
         },
+        EventKind::AnalyzerVerdict { .. }
+        | EventKind::AnalyzerFailed { .. }
+        | EventKind::AnalyzerReplaced { .. }
+        | EventKind::CanaryMissed { .. }
+        | EventKind::CanaryPassed { .. } => return analyzers::event_body(plan, modules, kind),
         EventKind::Held(hold) => EventBody::SelfCheck {
             check: match hold {
                 Hold::HostTooSlow => "host",

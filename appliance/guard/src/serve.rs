@@ -297,7 +297,7 @@ impl Guard {
                 let passed = monotonic_ns().saturating_sub(at.as_ns());
                 self.keeper
                     .take(plan, wall_ns().saturating_sub(passed), &kind);
-                if let Some(body) = report::event_body(plan, &kind) {
+                if let Some(body) = report::event_body(plan, &self.plan.modules, &kind) {
                     note(&mut self.log, plan, at, body);
                 }
             }

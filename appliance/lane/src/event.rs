@@ -2,7 +2,10 @@
 
 use drivers_frame::{Cause, DurNs, MonoNs, Quality, TagId};
 
+use rules_sdk_abi::Verdict;
+
 use crate::RuleState;
+use crate::analyzer::FrameFault;
 use crate::bypass::Point;
 
 /// Why a rule is in its state.
@@ -337,6 +340,38 @@ pub enum EventKind {
         output: u16,
         /// Armed now.
         armed: bool,
+    },
+    /// An analyzer's verdict has another level than before; its first counts as from normal.
+    AnalyzerVerdict {
+        /// Its number, in the order of the plan.
+        analyzer: u16,
+        /// What it says now.
+        verdict: Verdict,
+    },
+    /// An analyzer failed: nothing of that frame counts but its declared failure verdict (H-35 to H-39). Without a spare
+    /// this is told once, and holds for every frame that follows.
+    AnalyzerFailed {
+        /// Its number, in the order of the plan.
+        analyzer: u16,
+        /// How.
+        fault: FrameFault,
+    },
+    /// A spare instance took over.
+    AnalyzerReplaced {
+        /// Its number, in the order of the plan.
+        analyzer: u16,
+        /// Spares that are left.
+        left: u8,
+    },
+    /// A shadow instance did not speak up at a known-bad frame in time: nothing counts that the analyzer says (H-40).
+    CanaryMissed {
+        /// Its number, in the order of the plan.
+        analyzer: u16,
+    },
+    /// It does again.
+    CanaryPassed {
+        /// Its number, in the order of the plan.
+        analyzer: u16,
     },
     /// The lane is held.
     Held(Hold),

@@ -1,4 +1,4 @@
-//! The tick: ingest, evaluate, vote, latch, drive, record. Pure: time and frames come in as arguments.
+//! The tick: ingest, analyse, evaluate, vote, latch, drive, record. Pure: time and frames come in as arguments.
 //!
 //! Which thread: one pinned lane thread; the same code runs in tests, in simulation and in benchmarks. May it block:
 //! no. After [`Lane::new`] nothing here allocates, locks, formats or reads a clock; `hil-tests/tests/sealed.rs` makes
@@ -19,6 +19,7 @@
     )
 )]
 
+pub mod analyzer;
 pub mod block_queue;
 pub mod bypass;
 mod checksum;

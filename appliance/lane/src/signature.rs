@@ -7,6 +7,8 @@
 pub(crate) enum Stage {
     /// What went stale.
     Freshness = 0x9E37_79B9,
+    /// Every analyzer that is due.
+    Analyzers = 0x85EB_CA6B,
     /// Ages, permissions, bypasses.
     Timers = 0x7F4A_7C15,
     /// Channels beside one another.
@@ -23,8 +25,9 @@ pub(crate) enum Stage {
     Memory = 0x6659_FD93,
 }
 
-const ORDER: [Stage; 8] = [
+const ORDER: [Stage; 9] = [
     Stage::Freshness,
+    Stage::Analyzers,
     Stage::Timers,
     Stage::Votings,
     Stage::Evaluation,

@@ -164,6 +164,18 @@ pub(crate) fn of_tags(plan: &LanePlan, tags: impl Iterator<Item = TagId>) -> Ind
     Index::new(plan.tags.len(), &pairs)
 }
 
+/// Analyzers that read a tag.
+pub(crate) fn analyzers_of_tags(plan: &LanePlan) -> Index {
+    let pairs: Vec<_> = (0_u16..)
+        .zip(plan.analyzers())
+        .flat_map(|(index, (_, _, analyzer))| {
+            let inputs = analyzer.inputs.iter();
+            inputs.map(move |input| (usize::from(input.tag.0), index))
+        })
+        .collect();
+    Index::new(plan.tags.len(), &pairs)
+}
+
 /// Votings that a tag is a channel of.
 pub(crate) fn votings_of_tags(plan: &LanePlan) -> Index {
     let pairs: Vec<_> = (0_u16..)

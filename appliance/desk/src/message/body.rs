@@ -100,6 +100,8 @@ pub(super) fn priority(body: &EventBody) -> Priority {
         | EventBody::EdmFault { .. }
         | EventBody::Overwritten { .. }
         | EventBody::DeviceWatchdog { armed: false, .. }
+        | EventBody::AnalyzerFault { .. }
+        | EventBody::Canary { missed: true, .. }
         | EventBody::SelfCheck { stopped: true, .. } => Priority::High,
         EventBody::Bypassed { .. }
         | EventBody::BypassReminder { .. }
@@ -116,6 +118,7 @@ pub(super) fn priority(body: &EventBody) -> Priority {
         | EventBody::NotAllowed { .. }
         | EventBody::Link { up: false, .. } => Priority::Medium,
         EventBody::Channel { health, .. } if health != "good" => Priority::Medium,
+        EventBody::Analyzer { level, .. } if level != "normal" => Priority::Medium,
         _ => Priority::Low,
     }
 }
@@ -140,6 +143,8 @@ pub(super) fn class(body: &EventBody) -> Class {
         | EventBody::EdmFault { .. }
         | EventBody::Overwritten { .. }
         | EventBody::DeviceWatchdog { .. }
+        | EventBody::AnalyzerFault { .. }
+        | EventBody::Canary { .. }
         | EventBody::SelfCheck { .. } => Class::Stop,
         _ => Class::Tell,
     }

@@ -179,6 +179,46 @@ fn watch(body: &EventBody, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "output {output}: the watchdog of its device is NOT ARMED; it would not stop if the guard died"
         ),
+        other => analyzer(other, f),
+    }
+}
+
+/// What analyzers say, and what is said of them.
+fn analyzer(body: &EventBody, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match body {
+        EventBody::Analyzer {
+            analyzer,
+            level,
+            cause,
+        } => {
+            write!(f, "analyzer {analyzer}: {level}")?;
+            match cause {
+                Some(cause) => write!(f, " ({cause})"),
+                None => Ok(()),
+            }
+        }
+        EventBody::AnalyzerFault {
+            analyzer,
+            cause,
+            verdict,
+        } => write!(
+            f,
+            "ANALYZER FAULT {analyzer}: {cause}; its values are bad, its verdict counts as {verdict}"
+        ),
+        EventBody::AnalyzerReplaced { analyzer, left } => {
+            write!(f, "analyzer {analyzer}: a spare took over, {left} left")
+        }
+        EventBody::Canary {
+            analyzer,
+            missed: true,
+        } => write!(
+            f,
+            "CANARY MISSED analyzer {analyzer}: a known-bad frame did not make it speak; nothing that it says counts"
+        ),
+        EventBody::Canary {
+            analyzer,
+            missed: false,
+        } => write!(f, "analyzer {analyzer}: its canary makes it speak again"),
         // Described by the caller.
         _ => Ok(()),
     }

@@ -4,11 +4,12 @@ use appliance_output::{Confirmed, OutputEvent, Permit};
 use drivers_frame::{MonoNs, planted};
 
 use super::{Lane, RuleEngine};
+use crate::analyzer::AnalyzerEngine;
 use crate::event::{EventKind, LatchCause, RuleCause};
 use crate::latch::Latch;
 use crate::proof::Feedback;
 
-impl<E: RuleEngine> Lane<E> {
+impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
     /// Takes what an output reports: its stop is proved, a write failed, somebody else wrote, its device's watchdog
     /// was armed or lapsed. A latch that this closes is commanded at once, not at the next tick.
     pub fn output_event(&mut self, output: u16, event: OutputEvent) {

@@ -6,6 +6,7 @@ use rt_config::limits::VOTING_CHANNELS_MAX;
 use rules_expr::ir::{Program, Tri};
 
 use super::{Lane, PermissionKind, RuleEngine};
+use crate::analyzer::AnalyzerEngine;
 use crate::bypass::Point;
 use crate::event::{EventKind, LatchCause, RuleCause};
 use crate::rule::{Change, Outcome, RuleState};
@@ -14,7 +15,7 @@ use crate::tags::{self, TagView};
 use crate::vote::{Ballot, ChannelVote, vote};
 use crate::voting::Seen;
 
-impl<E: RuleEngine> Lane<E> {
+impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
     /// Looks at the channels of every voting that a sample or the time asks for.
     pub(super) fn compare_channels(&mut self, now: MonoNs) {
         if self.dirty_votings.is_empty() && now < self.voting_due {

@@ -3,11 +3,12 @@
 use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId, planted};
 
 use super::{Lane, PermissionKind, RuleEngine};
+use crate::analyzer::AnalyzerEngine;
 use crate::event::EventKind;
 use crate::health::{Admission, Health};
 use crate::slots::quality_number;
 
-impl<E: RuleEngine> Lane<E> {
+impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
     /// Takes one sample over. The rules that depend on it are evaluated by the next [`Lane::tick`].
     pub fn ingest(&mut self, sample: &Sample) {
         self.counters.samples = self.counters.samples.saturating_add(1);
@@ -94,6 +95,7 @@ impl<E: RuleEngine> Lane<E> {
         self.look_at_votings_of(index);
         self.see_permissions_of(index, sample.at);
         self.refresh_qualities_of(sample.tag, sample.at);
+        self.tell_analyzers(index, sample.at);
     }
 
     /// Notes for every tag whether its samples need more than a look at their slot.
@@ -108,12 +110,13 @@ impl<E: RuleEngine> Lane<E> {
         }
     }
 
-    /// Whether no window, voting, permission, debounced rule or `quality()` depends on this tag.
+    /// Whether no window, voting, permission, debounced rule, `quality()` or analyzer depends on this tag.
     fn feeds_only_rules(&self, tag: usize) -> bool {
         self.windows_of_tag.of(tag).is_empty()
             && self.sampled_of_tag.of(tag).is_empty()
             && self.votings_of_tag.of(tag).is_empty()
             && self.permissions_of_tag.of(tag).is_empty()
+            && self.analyzers_of_tag.of(tag).is_empty()
             && !self.qualities.iter().any(|own| usize::from(own.0) == tag)
     }
 
@@ -217,6 +220,7 @@ impl<E: RuleEngine> Lane<E> {
         }
         self.look_at_votings_of(index);
         self.see_permissions_of(index, at);
+        self.tell_analyzers(index, at);
         if let Ok(tag) = u16::try_from(index) {
             self.refresh_qualities_of(TagId(tag), at);
         }

@@ -1,5 +1,6 @@
 //! The lane: tables reserved once, and the tick over them.
 
+mod analyze;
 mod drive;
 mod evaluate;
 mod ingest;
@@ -9,10 +10,11 @@ mod view;
 
 use appliance_output::Permit;
 use appliance_sandbox::{CallFault, RuleModule};
-use drivers_frame::{DurNs, MonoNs, TagId};
+use drivers_frame::{Block, DurNs, MonoNs, TagId};
 use rt_config::limits;
 use rules_bundle::{LanePlan, Multiplier};
 
+use crate::analyzer::{Analyzer, AnalyzerEngine, NoAnalyzers, analyzers};
 use crate::bypass::Bypasses;
 use crate::enable::Enable;
 use crate::event::{Event, EventKind};
@@ -93,6 +95,8 @@ pub struct Counters {
     pub foreign: u64,
     /// Frames lost in full queues.
     pub frames_lost: u64,
+    /// Blocks of waveforms taken.
+    pub blocks: u64,
     /// Rules evaluated (each by WebAssembly and natively).
     pub evaluations: u64,
     /// Times the two evaluations of a rule differed.
@@ -135,8 +139,13 @@ pub struct Checkpoint {
 }
 
 /// One lane.
-pub struct Lane<E> {
+pub struct Lane<E, A = NoAnalyzers> {
     engine: E,
+    // Analyzers.
+    engine_of_analyzers: A,
+    analyzers: Vec<Analyzer>,
+    /// The block of each waveform that waits for the tick.
+    blocks: Vec<Option<Block>>,
     // Inputs.
     slots: Slots,
     tags: Vec<Tag>,
@@ -149,6 +158,7 @@ pub struct Lane<E> {
     windows_of_tag: Index,
     votings_of_tag: Index,
     permissions_of_tag: Index,
+    analyzers_of_tag: Index,
     sampled_of_tag: Index,
     rules_of_slot: Index,
     rules_of_voting: Index,
@@ -182,6 +192,7 @@ pub struct Lane<E> {
     timer_period: DurNs,
     slice_due: MonoNs,
     next_slice: usize,
+    next_analyzer: usize,
     signature: Signature,
     last_tick: MonoNs,
     events: Vec<Event>,
@@ -189,11 +200,26 @@ pub struct Lane<E> {
 }
 
 impl<E: RuleEngine> Lane<E> {
-    /// Reserves everything the lane will ever use. `plan` must have been checked. Every trip group starts latched.
+    /// A lane without analyzers: those of the plan fail, and say so. Otherwise as [`Lane::with_analyzers`].
     ///
     /// # Errors
     /// [`LaneError`].
     pub fn new(plan: &LanePlan, engine: E, start: MonoNs) -> Result<Self, LaneError> {
+        Self::with_analyzers(plan, engine, NoAnalyzers, start)
+    }
+}
+
+impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
+    /// Reserves everything the lane will ever use. `plan` must have been checked. Every trip group starts latched.
+    ///
+    /// # Errors
+    /// [`LaneError`].
+    pub fn with_analyzers(
+        plan: &LanePlan,
+        engine: E,
+        engine_of_analyzers: A,
+        start: MonoNs,
+    ) -> Result<Self, LaneError> {
         let freshness = Freshness::new(plan.tags.iter().map(|tag| tag.stale_after), start).ok_or(
             LaneError::TooManyStaleClasses {
                 max: limits::STALE_CLASSES_MAX,
@@ -207,8 +233,15 @@ impl<E: RuleEngine> Lane<E> {
             .collect();
         let permissions = permissions(plan);
         let rules = settings.len();
+        let analyzers = analyzers(plan, start);
         let mut lane = Self {
             engine,
+            engine_of_analyzers,
+            analyzers_of_tag: tags::analyzers_of_tags(plan),
+            analyzers,
+            blocks: std::iter::repeat_with(|| None)
+                .take(plan.waveforms.len())
+                .collect(),
             slots: Slots::new(as_index(plan.slots())),
             tags: tags::tags(plan, start),
             health: plan.tags.iter().map(Health::new).collect(),
@@ -268,6 +301,7 @@ impl<E: RuleEngine> Lane<E> {
             timer_period: plan.timer_period,
             slice_due: start,
             next_slice: 0,
+            next_analyzer: 0,
             signature: Signature::new(),
             last_tick: start,
             events: Vec::with_capacity(limits::LANE_EVENTS),
@@ -280,15 +314,18 @@ impl<E: RuleEngine> Lane<E> {
         Ok(lane)
     }
 
-    /// One tick at `now`: what went stale, what is due, every dirty rule, votes, latches, permits.
+    /// One tick at `now`: what went stale, analyzers, what is due, every dirty rule, votes, latches, permits.
     ///
     /// Afterwards [`Lane::permits`] is the complete set of output commands and [`Lane::events`] what happened.
     pub fn tick(&mut self, now: MonoNs) {
         self.counters.ticks = self.counters.ticks.saturating_add(1);
         self.last_tick = now;
         self.signature = Signature::new();
+        self.spare_the_due(now);
         self.notice_stale(now);
         self.signature.pass(Stage::Freshness);
+        self.run_analyzers(now);
+        self.signature.pass(Stage::Analyzers);
         self.run_timers(now);
         self.signature.pass(Stage::Timers);
         self.compare_channels(now);
@@ -346,9 +383,11 @@ impl<E: RuleEngine> Lane<E> {
             .min(self.bypasses.next_due())
             .min(self.outputs_due())
             .min(self.reset.next_due())
+            .min(self.analyzers_due())
     }
 
-    /// Verifies a slice of what must not change: one rule's settings and state a timer period, every latch (H-33).
+    /// Verifies a slice of what must not change: one rule's settings and state and one analyzer's settings a timer period,
+    /// every latch (H-33).
     fn verify_slice(&mut self, now: MonoNs) {
         if now < self.slice_due {
             return;
@@ -360,10 +399,18 @@ impl<E: RuleEngine> Lane<E> {
             .is_none_or(Setting::is_intact)
             && self.rules.get(self.next_slice).is_none_or(Rule::is_intact)
             && self.groups.iter().all(Group::is_intact)
+            && self
+                .analyzers
+                .get(self.next_analyzer)
+                .is_none_or(Analyzer::is_intact)
             && self.reset.state().is_some();
         self.next_slice = self.next_slice.saturating_add(1);
         if self.next_slice >= self.settings.len() {
             self.next_slice = 0;
+        }
+        self.next_analyzer = self.next_analyzer.saturating_add(1);
+        if self.next_analyzer >= self.analyzers.len() {
+            self.next_analyzer = 0;
         }
         if !intact {
             self.hold(crate::Hold::Memory, now);

@@ -4,12 +4,13 @@ use drivers_frame::{DurNs, MonoNs, TagId, planted};
 use rules_bundle::Level;
 
 use super::{Lane, RuleEngine};
+use crate::analyzer::AnalyzerEngine;
 use crate::bypass::{BypassRefusal, Point};
 use crate::event::{EventKind, Hold, LatchCause, ResetRefusal};
 use crate::reset::{Edge, Hand, ReleaseFault, ResetState};
 use crate::rule::RuleState;
 
-impl<E: RuleEngine> Lane<E> {
+impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
     /// Stops every output. Needs no rights: a stop is always allowed.
     pub fn trip(&mut self, now: MonoNs) {
         self.latch_all(LatchCause::Operator, now);

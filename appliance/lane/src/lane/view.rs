@@ -3,6 +3,7 @@
 use drivers_frame::{Cause, DurNs, MonoNs, TagId};
 
 use super::{Checkpoint, Counters, Lane, PermissionKind, RuleEngine};
+use crate::analyzer::AnalyzerEngine;
 use crate::bypass::Point;
 use crate::event::{Event, RuleCause};
 use crate::latch::Latch;
@@ -32,7 +33,7 @@ pub struct ProofView {
     pub watchdog_armed: Option<bool>,
 }
 
-impl<E: RuleEngine> Lane<E> {
+impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
     /// What happened since [`Lane::clear_events`].
     pub fn events(&self) -> &[Event] {
         &self.events

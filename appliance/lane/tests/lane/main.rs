@@ -1,6 +1,7 @@
 //! The lane as its guard uses it.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod analyzers;
 mod common;
 mod people;
 mod proofs;
