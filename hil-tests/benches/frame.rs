@@ -225,7 +225,6 @@ fn device(plan: &Plan) -> DeviceConfig {
         other => panic!("the pack reads no {other:?}"),
     };
     DeviceConfig {
-        windows: Vec::new(),
         device: DeviceId(0),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, modbus.port)),
         unit: modbus.unit,

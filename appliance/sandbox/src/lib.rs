@@ -14,18 +14,12 @@
     )
 )]
 
-mod analyzer;
 #[cfg(feature = "compile")]
 mod compile;
 mod config;
 mod module;
 
-pub use analyzer::{
-    Analyzer, AnalyzerError, AnalyzerFault, AnalyzerInstance, AnalyzerModule, AnalyzerSpec, Answer,
-    FlapLimiter, Frame, InputValue, OutputFault, OutputValue, Refiller, Samples, TrapKind,
-    WaveformSpec,
-};
 #[cfg(feature = "compile")]
 pub use compile::{CompileError, compile};
-pub use config::{Engine, EngineError, Ticker};
+pub use config::{Engine, EngineError};
 pub use module::{CallFault, LoadError, NativeCode, RuleModule, SLOT_BYTES};

@@ -436,11 +436,40 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use drivers_frame::DurNs;
+
     use super::*;
-    use crate::testing;
+    use crate::plan::{Acquire, LanePlan, Wait};
 
     fn plan() -> Plan {
-        testing::plan(testing::lane())
+        Plan {
+            name: "press".into(),
+            version: "1".into(),
+            description: String::new(),
+            lanes: vec![LanePlan {
+                name: "main".into(),
+                cpu: None,
+                priority: 40,
+                wait: Wait::Auto,
+                acquire: Acquire::Inline,
+                timer_period: DurNs::from_ms(1),
+                devices: vec![],
+                tags: vec![],
+                waveforms: vec![],
+                windows: vec![],
+                ages: vec![],
+                qualities: vec![],
+                rules: vec![],
+                votings: vec![],
+                trip_groups: vec![],
+                outputs: vec![],
+                reset_button: None,
+                assumed: crate::HostAssumption::default(),
+            }],
+            modules: vec![],
+            blocks: vec![],
+            alerts: None,
+        }
     }
 
     fn code() -> Vec<LaneCode> {

@@ -141,7 +141,7 @@ impl Rule {
             }
             Self::Section => "attach the metadata once, with `tripline analyzer build`",
             Self::Metadata => {
-                "mend `analyzer.json` as docs/analyzer-abi.md says, and attach it again with `tripline analyzer build`"
+                "mend `analyzer.yaml` as docs/analyzer-abi.md says, and attach it again with `tripline analyzer build`"
             }
             Self::Area => {
                 "give the linker a larger `--initial-memory` and `--max-memory`, or the metadata a smaller `samples_max`"

@@ -32,14 +32,14 @@ impl Header {
     /// A stimulus, given to an instance that does not decide.
     pub const CANARY: u32 = 4;
 
-    /// Nothing.
+    /// Zeros: what lies there before the host writes.
     pub const EMPTY: Self = Self {
         samples: 0,
         flags: 0,
         at_ns: 0,
         sequence: 0,
         rate_hz: 0.0,
-        scale: 1.0,
+        scale: 0.0,
         offset: 0.0,
         reserved: [0; 2],
     };
@@ -58,6 +58,13 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// Zeros: what lies there before the host writes.
+    pub const EMPTY: Self = Self {
+        value: 0.0,
+        quality: 0,
+        changed: 0,
+    };
+
     /// What the host writes into outputs before each call.
     pub const BAD: Self = Self {
         value: 0.0,
@@ -115,7 +122,7 @@ impl<A: Analyzer, const P: usize, const I: usize, const O: usize, const N: usize
 impl<A: Analyzer, const P: usize, const I: usize, const O: usize, const N: usize>
     Instance<A, P, I, O, N>
 {
-    /// A fresh one.
+    /// A fresh one. The area is all zeros: where [`Analyzer::NEW`] is too, a static of it takes no byte of the module.
     pub const fn new() -> Self {
         const {
             assert!(
@@ -127,8 +134,8 @@ impl<A: Analyzer, const P: usize, const I: usize, const O: usize, const N: usize
             area: Area {
                 header: Header::EMPTY,
                 params: [0.0; P],
-                inputs: [Slot::BAD; I],
-                outputs: [Slot::BAD; O],
+                inputs: [Slot::EMPTY; I],
+                outputs: [Slot::EMPTY; O],
                 samples: [A::Sample::ZERO; N],
             },
             analyzer: A::NEW,

@@ -60,7 +60,7 @@ pub use verdict::{Refused, Verdict};
 
 /// An analyzer: parameters once, then frames. Which exports call what is in `docs/analyzer-abi.md`.
 ///
-/// The four counts and the sample type say the same as the module's metadata (`analyzer.json`); the host lays the
+/// The four counts and the sample type say the same as the module's metadata (`analyzer.yaml`); the host lays the
 /// exchange area out by the metadata, so that they must agree.
 pub trait Analyzer: Sized {
     /// How samples come: `f32`, scaled by the host, or `i16` as the device sent them. Any of both without a waveform.
@@ -73,7 +73,8 @@ pub trait Analyzer: Sized {
     const OUTPUTS: usize;
     /// Most samples of a block: the metadata's `samples_max`, 0 without a waveform.
     const SAMPLES: usize = 0;
-    /// What lies in memory before [`Analyzer::init`]. In static memory, so that large state costs neither stack nor copy.
+    /// What lies in memory before [`Analyzer::init`]. In static memory, so that large state costs neither stack nor copy;
+    /// all zeros, it takes no byte of the module either.
     const NEW: Self;
 
     /// Takes the parameters, in the order of the metadata and within its ranges.
