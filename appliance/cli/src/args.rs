@@ -192,6 +192,8 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Write, build, test, measure, inspect and sign analyzers: WebAssembly modules that packs name
+    Analyzer(crate::analyzer::AnalyzerArgs),
     /// Walk every path from stimulus to stop, on simulated devices or on the machine, and sign what was found
     Prooftest(crate::prooftest::ProoftestArgs),
     /// See it work: a simulated press, the real guard and desk, a bearing that fails

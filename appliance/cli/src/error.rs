@@ -106,6 +106,9 @@ pub(crate) enum CliError {
     /// The proof test.
     #[error(transparent)]
     Proof(#[from] crate::prooftest::ProofError),
+    /// A command for analyzers.
+    #[error(transparent)]
+    Analyzer(#[from] crate::analyzer::AnalyzerFailure),
     /// The demonstration's reader of alerts.
     #[error("the demonstration's alert reader: {0}")]
     Reader(io::Error),

@@ -9,12 +9,14 @@
 //! | `act` | `reset`, `trip`, `acknowledge`, `bypass`, `shelve`, `lift` |
 //! | `demo` | `demo` |
 //! | [`prooftest`] | `prooftest` |
+//! | [`analyzer`] | `analyzer` |
 //! | `table`, `paint`, `units`, `out` | how it looks |
 //!
 //! Which thread: the main thread of `tripline`, never a lane, never the guard. May it block: yes. Hazards: H-46 to H-48
 //! (a pack loads whole or not at all), H-67 and H-68 (a bundle is written whole and renamed into place).
 #![forbid(unsafe_code)]
 
+pub mod analyzer;
 pub mod args;
 pub mod build;
 pub mod cases;
@@ -36,6 +38,7 @@ mod reaction;
 mod run;
 mod show;
 mod table;
+pub mod trust;
 mod units;
 
 use std::ffi::OsString;
@@ -103,6 +106,7 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
         Command::Lift { hold, who } => act::lift(hold, who, settings, out),
         Command::Trip { reason } => act::trip(reason, settings, out),
         Command::Events { follow, format } => events::events(*follow, *format, settings, out),
+        Command::Analyzer(args) => analyzer::analyzer(args, settings, out),
         Command::Prooftest(args) => prooftest::prooftest(args, settings, out),
         Command::Demo { once, seed } => demo::demo(*once, *seed, settings, out),
     }

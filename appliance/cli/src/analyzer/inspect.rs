@@ -1,0 +1,133 @@
+//! `inspect`: a module through the gate.
+
+use std::path::Path;
+
+use rules_sdk_abi::SampleFormat;
+use rules_sdk_gate::Module;
+use serde_json::json;
+
+use super::read_module;
+use crate::args::Format;
+use crate::error::{CliError, Exit};
+use crate::out::Out;
+use crate::paint::Tone;
+use crate::table::{Align, Table};
+use crate::units;
+
+/// `tripline analyzer inspect FILE`.
+pub(super) fn inspect(path: &Path, format: Format, out: &mut Out) -> Result<Exit, CliError> {
+    let (bytes, module) = read_module(path)?;
+    let hash = sha256(&bytes);
+    match format {
+        Format::Json => out.json(&json!({
+            "sha256": hash,
+            "metadata": module.metadata,
+            "memory_bytes": module.memory_bytes,
+            "area_bytes": module.layout.bytes,
+            "functions": module.counts.functions,
+            "code_bytes": module.counts.code_bytes,
+            "file_bytes": module.counts.bytes,
+        }))?,
+        Format::Text => show(&module, &hash, out)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn show(module: &Module, hash: &str, out: &mut Out) -> Result<(), CliError> {
+    let metadata = &module.metadata;
+    let head = out
+        .tone(
+            Tone::Strong,
+            format!("{} version {}", metadata.name, metadata.version),
+        )
+        .to_string();
+    out.line(format_args!("{head}  ({})", metadata.abi))?;
+    if !metadata.summary.is_empty() {
+        out.line(format_args!("  {}", metadata.summary))?;
+    }
+    out.line(format_args!("  sha256  {hash}"))?;
+    let mut table = Table::new([
+        ("", Align::Left),
+        ("name", Align::Left),
+        ("unit", Align::Left),
+        ("range", Align::Left),
+        ("default", Align::Right),
+    ]);
+    let mut row = |what: &str, name: &str, unit: &str, range: String, default: String| {
+        table.row([
+            what.into(),
+            name.into(),
+            unit.into(),
+            range.into(),
+            default.into(),
+        ]);
+    };
+    for input in &metadata.inputs {
+        row(
+            "input",
+            &input.name,
+            &input.unit,
+            String::new(),
+            String::new(),
+        );
+    }
+    if let Some(waveform) = &metadata.waveform {
+        let format = match waveform.format {
+            SampleFormat::F32 => "f32",
+            SampleFormat::I16 => "i16",
+        };
+        let range = format!(
+            "{} to {} samples, {format}",
+            waveform.samples_min, waveform.samples_max
+        );
+        row(
+            "waveform",
+            &waveform.name,
+            &waveform.unit,
+            range,
+            String::new(),
+        );
+    }
+    for param in &metadata.params {
+        let range = format!("{} to {}", param.min, param.max);
+        let default = param
+            .default
+            .map_or_else(|| "must be given".into(), |value| value.to_string());
+        row("parameter", &param.name, &param.unit, range, default);
+    }
+    for output in &metadata.outputs {
+        let range = format!("{} to {}", output.min, output.max);
+        row("output", &output.name, &output.unit, range, String::new());
+    }
+    out.text(table.painted(out.paint()))?;
+    if !metadata.causes.is_empty() {
+        out.line(format_args!("  causes   {}", metadata.causes.join(", ")))?;
+    }
+    let counts = &module.counts;
+    out.line(format_args!(
+        "  fuel     at most {} a call, by its author's word",
+        metadata.worst_case.fuel
+    ))?;
+    out.line(format_args!(
+        "  memory   {}, fixed; exchange area {}",
+        units::size(module.memory_bytes.into()),
+        units::size(module.layout.bytes.into())
+    ))?;
+    out.line(format_args!(
+        "  code     {} in {} functions; no imports, no growth, no start function",
+        units::size(counts.code_bytes),
+        counts.functions
+    ))?;
+    let good = out.tone(Tone::Good, "passed the gate").to_string();
+    out.line(good)
+}
+
+/// Of the file, as hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
