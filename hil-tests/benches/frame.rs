@@ -225,6 +225,7 @@ fn device(plan: &Plan) -> DeviceConfig {
         other => panic!("the pack reads no {other:?}"),
     };
     DeviceConfig {
+        windows: Vec::new(),
         device: DeviceId(0),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, modbus.port)),
         unit: modbus.unit,

@@ -184,6 +184,7 @@ impl Device {
         };
         let session = drivers_modbus::Session::new(
             DeviceConfig {
+                windows: Vec::new(),
                 device: DeviceId(0),
                 address: SocketAddr::from((Ipv4Addr::LOCALHOST, 502)),
                 unit: UNIT,

@@ -15,7 +15,7 @@ use drivers_sim::image::{
     Answering, Block, Permit as SimPermit, Rival, StationMap, StationWatchdog, Table,
 };
 use drivers_sim::stations::Stations;
-use rules_bundle::{OutputPlan, OutputTarget, ReadBackPlan, StopCategory, WatchdogPlan};
+use rules_bundle::{OutputPlan, OutputTarget, ReadBackPlan, WatchdogPlan, testing};
 use rules_pack::watchdog::WatchdogProfile;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,27 +49,19 @@ fn plan(address: u16, port: u16, watchdog: Option<WatchdogProfile>) -> OutputPla
             .unwrap()
     });
     OutputPlan {
-        name: "run".into(),
-        host: "127.0.0.1".into(),
         port,
-        unit: 1,
-        device: "io".into(),
         target: OutputTarget::Coil { address, run: true },
         refresh: DurNs::from_ms(50),
         confirm_within: DurNs::from_ms(10_000),
         connect_timeout: DurNs::from_ms(10_000),
         backoff_min: DurNs::from_ms(5),
         backoff_max: DurNs::from_ms(50),
-        group: 0,
-        stop: StopCategory::Zero,
         read_back: Some(ReadBackPlan {
             period: DurNs::from_ms(20),
             within: DurNs::from_ms(500),
         }),
-        feedback: None,
-        escalate_to: None,
         watchdog: armed,
-        device_time: DurNs::ZERO,
+        ..testing::output("run", 0)
     }
 }
 

@@ -141,6 +141,14 @@ pub const ANALYZER_GLOBALS_MAX: u32 = 1_024;
 pub const ANALYZER_BRANCHES_MAX: u32 = 512;
 /// Depth of nested blocks: a choice of so many targets is written as so many nested blocks.
 pub const ANALYZER_NESTING_MAX: u32 = 1_024;
+/// Fuel of `tl_area` and `tl_init`, which run off the lane: tables of an FFT are computed there.
+pub const ANALYZER_INIT_FUEL: u64 = 200_000_000;
+/// Time of the same: what a start may wait for one instance.
+pub const ANALYZER_INIT_MS: u64 = 2_000;
+/// Microseconds between two ticks of the epoch, which ends an analyzer that overruns its deadline. A deadline may be overrun
+/// by two of them: a tenth of the 4 ms that an analyzer of class safety typically gets. 5,000 wake-ups a second cost a
+/// core about 2 %.
+pub const EPOCH_TICK_US: u64 = 200;
 /// Bytes of a sealed bundle. Ahead-of-time code of 10,000 rules is about 10 MiB.
 pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 

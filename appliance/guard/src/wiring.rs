@@ -62,6 +62,7 @@ pub(crate) fn modbus(
         return Ok(None);
     }
     Ok(Some(DeviceConfig {
+        windows: Vec::new(),
         device,
         address: resolve(&format!("device {name}"), &plan.host, plan.port)?,
         unit: plan.unit,

@@ -182,8 +182,8 @@ fn seconds(span: DurNs) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use drivers_frame::{DeviceId, TagId};
-    use rules_bundle::InputChecks;
+    use drivers_frame::TagId;
+    use rules_bundle::{InputChecks, testing};
 
     use super::*;
 
@@ -193,12 +193,9 @@ mod tests {
 
     fn health(checks: InputChecks, reintegration: Reintegration) -> Health {
         Health::new(&TagPlan {
-            name: "t".into(),
-            unit: "degC".into(),
-            device: DeviceId(0),
-            stale_after: DurNs::from_ms(100),
             checks,
             reintegration,
+            ..testing::tag("t", "degC", DurNs::from_ms(100))
         })
     }
 

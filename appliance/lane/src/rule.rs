@@ -173,7 +173,7 @@ impl Rule {
                 self.clearing.get_or_insert(origin);
                 self.elapse(timing, now)
             }
-            RuleState::Pending if self.history != 0 => None,
+            RuleState::Pending if self.history != 0 && !planted!(DebounceForgets) => None,
             _ => self.enter(RuleState::Normal, RuleCause::Clear, origin),
         }
     }
@@ -224,9 +224,12 @@ impl Rule {
     pub(crate) fn due(&self, timing: &Timing) -> MonoNs {
         match (self.state, self.clearing) {
             (RuleState::Pending, _) => match timing.debounce {
-                Some(debounce) if self.history.count_ones() < u32::from(debounce.need) => {
+                Some(debounce)
+                    if self.history.count_ones() < u32::from(debounce.need)
+                        && !planted!(DebounceIgnored) =>
+                {
                     // Too few yet: the cap decides, if the newest one is true.
-                    if self.history & 1 == 1 {
+                    if self.history & 1 == 1 && !planted!(DebounceCapIgnored) {
                         self.since.after(timing.on_delay.max(debounce.within))
                     } else {
                         MonoNs::NEVER

@@ -1,6 +1,6 @@
 //! The channels of a voting beside one another: skew (H-51) and deviation (H-3).
 
-use drivers_frame::{Cause, DurNs, MonoNs, TagId};
+use drivers_frame::{Cause, DurNs, MonoNs, TagId, planted};
 use rt_config::limits::VOTING_CHANNELS_MAX;
 use rules_bundle::{DeviationPlan, OnBad, VotingPlan};
 
@@ -90,14 +90,15 @@ impl Voting {
             let skewed = self
                 .plan
                 .skew
-                .is_some_and(|skew| seen.usable && newest.since(seen.at) > skew);
+                .is_some_and(|skew| seen.usable && newest.since(seen.at) > skew)
+                && !planted!(SkewIgnored);
             let mut suspect = skewed.then_some(Cause::Skew);
             if let Some(plan) = self.plan.deviation {
                 let distance = match middle {
                     Some((middle, factor)) if seen.usable => (seen.value - middle).abs() * factor,
                     _ => 0.0,
                 };
-                if channel.deviates(&plan, distance, now) {
+                if channel.deviates(&plan, distance, now) && !planted!(DeviationIgnored) {
                     suspect = suspect.or(Some(Cause::Deviation));
                 }
                 let lasting = |since: Option<MonoNs>| {

@@ -1,6 +1,7 @@
 //! One function builds the configuration for compiler and guard: artefacts load only under the tunables they were
 //! compiled with.
 
+use drivers_frame::DurNs;
 use rt_config::limits;
 use wasmtime::Config;
 
@@ -24,9 +25,38 @@ impl Engine {
             .map_err(EngineError)
     }
 
+    /// A handle for the thread that moves the engine's epoch on, once each [`limits::EPOCH_TICK_US`].
+    pub fn ticker(&self) -> Ticker {
+        Ticker(self.0.clone())
+    }
+
+    /// Ticks after which a call that started now has used up `deadline`: never fewer than it lasts. The first tick may
+    /// come at once, so one is added.
+    pub(crate) fn ticks(&self, deadline: DurNs) -> u64 {
+        let tick = DurNs::from_us(limits::EPOCH_TICK_US).as_ns();
+        deadline.as_ns().div_ceil(tick).saturating_add(1)
+    }
+
     /// Sets up what wasmtime needs on the calling thread (a signal stack), so that a lane's first call does not.
     pub fn prepare_thread(&self) {
         wasmtime::Engine::tls_eager_initialize();
+    }
+}
+
+/// Moves the engine's epoch on: the deadline of analyzers that does not depend on fuel (H-35).
+///
+/// A thread of the guard, of a priority not below the lanes' and on another core, calls [`Ticker::tick`] once each
+/// [`limits::EPOCH_TICK_US`]. A call with deadline D is stopped between D and D plus two ticks, at the next function entry,
+/// loop or bulk operation; what lies between two of those is at most one bulk operation over a module's whole
+/// memory, or the longest function without a loop. A ticker that is late is a deadline that is late; one that stands still
+/// leaves fuel as the only bound.
+#[derive(Clone)]
+pub struct Ticker(wasmtime::Engine);
+
+impl Ticker {
+    /// One tick. An atomic addition.
+    pub fn tick(&self) {
+        self.0.increment_epoch();
     }
 }
 
@@ -35,6 +65,8 @@ fn config() -> Config {
     let mut config = Config::new();
     // The bound: deterministic, exact for straight-line rules.
     config.consume_fuel(true);
+    // The bound that does not depend on what fuel is worth: fuel is not time.
+    config.epoch_interruption(true);
     // A trap by signal takes microseconds, by explicit check a fraction of one, for a few percent on small kernels.
     config.signals_based_traps(false);
     // Reserve what a module may declare, not 4 GiB of address space a memory: under mlockall reservations count.

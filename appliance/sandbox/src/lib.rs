@@ -14,12 +14,18 @@
     )
 )]
 
+mod analyzer;
 #[cfg(feature = "compile")]
 mod compile;
 mod config;
 mod module;
 
+pub use analyzer::{
+    Analyzer, AnalyzerError, AnalyzerFault, AnalyzerInstance, AnalyzerModule, AnalyzerSpec, Answer,
+    FlapLimiter, Frame, InputValue, OutputFault, OutputValue, Refiller, Samples, TrapKind,
+    WaveformSpec,
+};
 #[cfg(feature = "compile")]
 pub use compile::{CompileError, compile};
-pub use config::{Engine, EngineError};
+pub use config::{Engine, EngineError, Ticker};
 pub use module::{CallFault, LoadError, NativeCode, RuleModule, SLOT_BYTES};

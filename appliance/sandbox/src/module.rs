@@ -26,6 +26,16 @@ impl<'a> NativeCode<'a> {
     pub const unsafe fn vouch(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
+
+    /// The module in it.
+    pub(crate) fn module(&self, engine: &Engine) -> Result<Module, wasmtime::Error> {
+        // SAFETY: `NativeCode` can only be made by `vouch`, whose caller promises that these bytes came unchanged out of
+        // this crate's own compiler.
+        #[expect(unsafe_code, reason = "machine code that was vouched for")]
+        unsafe {
+            Module::deserialize(&engine.0, self.0)
+        }
+    }
 }
 
 /// Why a rule module could not be loaded.
@@ -84,6 +94,9 @@ pub struct RuleModule {
     rules: Vec<TypedFunc<i32, i32>>,
 }
 
+/// Ticks that no process lives to see, and that can be added to any epoch: at 200 microseconds, 29 million years.
+const NO_DEADLINE: u64 = u64::MAX / 2;
+
 /// Fuel a call starts with, beyond any bound a rule can have: what was used is measured after the call and compared
 /// with the rule's own bound; the tank only stops what runs away.
 const TANK: u64 = 1 << 20;
@@ -108,11 +121,7 @@ impl RuleModule {
         rules: usize,
         slots: usize,
     ) -> Result<Self, LoadError> {
-        // SAFETY: `NativeCode` can only be made by `vouch`, whose caller promises that these bytes came unchanged out of
-        // this crate's own compiler.
-        #[expect(unsafe_code, reason = "machine code that was vouched for")]
-        let module =
-            unsafe { Module::deserialize(&engine.0, code.0) }.map_err(LoadError::Artefact)?;
+        let module = code.module(engine).map_err(LoadError::Artefact)?;
         Self::instantiate(engine, &module, rules, slots)
     }
 
@@ -144,6 +153,8 @@ impl RuleModule {
         }
         let mut store = Store::new(&engine.0, ());
         store.set_fuel(TANK).map_err(LoadError::Instantiate)?;
+        // A rule is bounded by its fuel alone: straight-line code of known length.
+        store.set_epoch_deadline(NO_DEADLINE);
         let instance =
             wasmtime::Instance::new(&mut store, module, &[]).map_err(LoadError::Instantiate)?;
         let memory = instance

@@ -141,6 +141,18 @@ bugs! {
     SpikesToleratedForever,
     /// A value that does not move is believed (H-2).
     FrozenUnnoticed,
+    /// A debounced rule fires with its first true sample (H-4).
+    DebounceIgnored,
+    /// A debounced rule waits for its count without end (I1).
+    DebounceCapIgnored,
+    /// One false sample makes a debounced rule forget the true ones before it (I1).
+    DebounceForgets,
+    /// A channel that lags behind the others of its voting counts (H-51).
+    SkewIgnored,
+    /// A channel that is far from the others of its voting counts (H-3).
+    DeviationIgnored,
+    /// A reset releases although a channel that is outvoted is bad (I3).
+    ResetWithBadChannel,
     /// A channel that was bad comes back without the acknowledgement that its pack asks for.
     AcknowledgementNotNeeded,
     /// An acknowledgement counts although the channel is still bad.

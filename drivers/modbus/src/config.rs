@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec};
+use drivers_frame::{DeviceId, DurNs, SampleLayout, TagId, ValueCodec, WaveformId};
 
 use crate::codec::Table;
 
@@ -25,8 +25,55 @@ pub struct DeviceConfig {
     pub backoff: Backoff,
     /// Unused bits or registers that may lie between two points read together.
     pub max_gap: u16,
-    /// What is read. At least one.
+    /// What is read.
     pub points: Vec<Point>,
+    /// Windows that hold blocks of waveforms. Of points and windows there is at least one.
+    pub windows: Vec<Window>,
+}
+
+impl DeviceConfig {
+    /// Bytes of the buffers that blocks are received into. `None` without windows.
+    pub fn block_buffer_bytes(&self) -> Option<usize> {
+        self.windows.iter().map(Window::bytes).max()
+    }
+}
+
+/// A window of registers that holds a block of a waveform, and the register that counts its blocks.
+///
+/// The device must change the sequence register before it overwrites the first sample that belonged to the old number. One
+/// that counts only afterwards shows windows of two blocks as whole ones, and no reader can see that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// Which waveform.
+    pub waveform: WaveformId,
+    /// Holding or input registers; the sequence register is in the same table.
+    pub table: Table,
+    /// Its first register, counted from 0.
+    pub address: u16,
+    /// Samples of each block.
+    pub count: u32,
+    /// How samples lie in registers.
+    pub layout: SampleLayout,
+    /// The sequence register: counts up by 1 with each block and wraps.
+    pub sequence: u16,
+    /// How often it is read. A block is older than its time by at most that and the time that a cycle over the points takes.
+    pub every: DurNs,
+    /// Samples a second.
+    pub rate_hz: f64,
+}
+
+impl Window {
+    /// Bytes of a block.
+    pub fn bytes(&self) -> usize {
+        usize::try_from(self.count)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(self.layout.kind.bytes())
+    }
+
+    /// Its registers; 65,535 for more than there can be.
+    pub(crate) fn registers(&self) -> u16 {
+        u16::try_from(self.bytes() >> 1).unwrap_or(u16::MAX)
+    }
 }
 
 /// When the points of a device are read.

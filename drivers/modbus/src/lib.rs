@@ -31,7 +31,7 @@ pub mod plan;
 pub mod session;
 pub mod transport;
 
-pub use config::{Backoff, DeviceConfig, Point, Poll};
+pub use config::{Backoff, DeviceConfig, Point, Poll, Window};
 pub use plan::{Block, PlanError};
 pub use session::{Counters, LinkChange, LinkState, Session, SessionError};
 pub use transport::{Connect, Driver, IoFault, Link, Received, Step};

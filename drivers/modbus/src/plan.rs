@@ -8,13 +8,13 @@
 
 use std::collections::BTreeSet;
 
-use drivers_frame::{TagId, ValueType};
+use drivers_frame::{DurNs, TagId, ValueType, WaveformId};
 use rt_config::limits::{
     FRAME_SAMPLES_MAX, MODBUS_BITS_MAX, MODBUS_BLOCKS_MAX, MODBUS_REGISTERS_MAX, TAGS_MAX,
 };
 
 use crate::codec::{ReadRequest, Table};
-use crate::config::Point;
+use crate::config::{Point, Window};
 
 /// One read and the points it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,33 @@ pub enum PlanError {
         /// Blocks needed.
         received: usize,
     },
+    /// A window in a table of bits.
+    WindowOfBits {
+        /// Whose.
+        waveform: WaveformId,
+    },
+    /// A window without samples, or one that reaches beyond address 65535.
+    WindowRange {
+        /// Whose.
+        waveform: WaveformId,
+        /// Its samples.
+        samples: u32,
+    },
+    /// The sequence register lies in the window.
+    SequenceInWindow {
+        /// Whose.
+        waveform: WaveformId,
+    },
+    /// A window's rate or period is not above zero.
+    WindowTime {
+        /// Whose.
+        waveform: WaveformId,
+    },
+    /// Two windows would give blocks of one waveform.
+    DuplicateWaveform {
+        /// Which.
+        waveform: WaveformId,
+    },
     /// `timeout` is zero.
     NoTimeout,
     /// `connect_timeout` is zero.
@@ -86,7 +113,10 @@ impl core::fmt::Display for PlanError {
     /// What is wrong, and how to mend it.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::NoPoints => write!(f, "the device has no points; give it at least one tag"),
+            Self::NoPoints => write!(
+                f,
+                "the device has nothing to read; give it at least one tag or waveform"
+            ),
             Self::TooManyPoints { max, received } => write!(
                 f,
                 "{received} points, at most {max}; spread the tags over more devices"
@@ -117,6 +147,31 @@ impl core::fmt::Display for PlanError {
             Self::TooManyBlocks { max, received } => write!(
                 f,
                 "{received} reads a cycle, at most {max}; raise max_gap, or spread the tags over more devices"
+            ),
+            Self::WindowOfBits { waveform } => write!(
+                f,
+                "waveform {}: its window is in a table of bits; samples are in holding or input registers",
+                waveform.0
+            ),
+            Self::WindowRange { waveform, samples } => write!(
+                f,
+                "waveform {}: a window of {samples} samples from its address on; give it at least one, and none beyond register 65535",
+                waveform.0
+            ),
+            Self::SequenceInWindow { waveform } => write!(
+                f,
+                "waveform {}: its sequence register is one of the window's; name the register that counts the blocks",
+                waveform.0
+            ),
+            Self::WindowTime { waveform } => write!(
+                f,
+                "waveform {}: rate and period must be above 0",
+                waveform.0
+            ),
+            Self::DuplicateWaveform { waveform } => write!(
+                f,
+                "waveform {} has two windows; give each window its own waveform",
+                waveform.0
             ),
             Self::NoTimeout => write!(f, "timeout is 0; give the device time to answer"),
             Self::NoConnectTimeout => {
@@ -206,6 +261,15 @@ impl Plan {
         self.points.get(block.first..end).unwrap_or(&[])
     }
 
+    /// Nothing to read: a device with windows only.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            points: Vec::new(),
+            blocks: Vec::new(),
+            capacity: 0,
+        }
+    }
+
     /// Points of the block that has most.
     pub fn widest_frame(&self) -> usize {
         let counts = self.blocks.iter().map(|block| block.points);
@@ -255,6 +319,39 @@ impl Plan {
         }
         best.map(|(_, _, offset)| first.saturating_add(offset))
     }
+}
+
+/// Whether windows can be read.
+///
+/// # Errors
+/// [`PlanError`] for the first that cannot.
+pub(crate) fn check_windows(windows: &[Window]) -> Result<(), PlanError> {
+    let mut seen = BTreeSet::new();
+    for window in windows {
+        let waveform = window.waveform;
+        if !seen.insert(waveform) {
+            return Err(PlanError::DuplicateWaveform { waveform });
+        }
+        if window.table.is_bits() {
+            return Err(PlanError::WindowOfBits { waveform });
+        }
+        let address = usize::from(window.address);
+        let end = address.saturating_add(window.bytes() >> 1);
+        if window.count == 0 || end > usize::from(u16::MAX).saturating_add(1) {
+            return Err(PlanError::WindowRange {
+                waveform,
+                samples: window.count,
+            });
+        }
+        if (address..end).contains(&usize::from(window.sequence)) {
+            return Err(PlanError::SequenceInWindow { waveform });
+        }
+        let rate = window.rate_hz;
+        if !(rate.is_finite() && rate > 0.0) || window.every == DurNs::ZERO {
+            return Err(PlanError::WindowTime { waveform });
+        }
+    }
+    Ok(())
 }
 
 fn check(points: &[Point]) -> Result<(), PlanError> {

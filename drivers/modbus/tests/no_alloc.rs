@@ -5,7 +5,9 @@ mod common;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use common::{Behaviour, Checker, PATIENCE, answer, config, device, right, words};
+use common::{
+    Behaviour, Checker, PATIENCE, SEQUENCE, answer, config, counting, device, right, window, words,
+};
 use drivers_frame::{DurNs, MonoNs};
 use drivers_modbus::codec::server::{self, ReplyBuf};
 use drivers_modbus::{Driver, Session, Step};
@@ -18,9 +20,13 @@ static ALLOCATOR: SealingAllocator = SealingAllocator;
 fn a_sealed_driver_connects_polls_splits_fails_and_reconnects_without_the_allocator() {
     let silent: Behaviour = Box::new(|_, _| true);
     let garbage = answer(|_| vec![0xFF; 4_000]);
-    let refuses_wide_reads: Behaviour = Box::new(|stream, request| {
+    let mut windows = counting(5);
+    let refuses_wide_reads: Behaviour = Box::new(move |stream, request| {
         let mut buf: ReplyBuf = [0; 260];
         let read = common::read_of(request);
+        if read.address >= SEQUENCE {
+            return windows(stream, request);
+        }
         let adu = if read.count > 2 {
             server::encode_exception(&mut buf, request.transaction, 1, 3, 2)
                 .unwrap()
@@ -33,8 +39,13 @@ fn a_sealed_driver_connects_polls_splits_fails_and_reconnects_without_the_alloca
     let address = device(vec![silent, garbage, refuses_wide_reads]);
     let mut config = config(address, words(0..16));
     config.timeout = DurNs::from_ms(500);
+    config.windows = vec![window(300)];
+    let bytes = config.block_buffer_bytes().unwrap();
     let mut driver = Driver::new(Session::new(config, 3).unwrap());
-    let mut checker = Checker::default();
+    let mut checker = Checker {
+        empty: vec![vec![0; bytes].into_boxed_slice(); 2],
+        ..Checker::default()
+    };
     let origin = Instant::now();
     let clock = || {
         let ns = origin.elapsed().as_nanos();
@@ -42,7 +53,7 @@ fn a_sealed_driver_connects_polls_splits_fails_and_reconnects_without_the_alloca
     };
     let before = broken_seals();
     seal();
-    while checker.good < 2_000 && origin.elapsed() < PATIENCE {
+    while (checker.good < 2_000 || checker.blocks < 20) && origin.elapsed() < PATIENCE {
         if let Step::Idle { .. } = driver.step(&clock, &mut checker) {
             std::thread::sleep(Duration::from_micros(50));
         }
@@ -50,7 +61,10 @@ fn a_sealed_driver_connects_polls_splits_fails_and_reconnects_without_the_alloca
     unseal();
     assert_eq!(broken_seals(), before);
     let counters = driver.counters();
-    assert!(checker.good >= 2_000, "{counters:?}");
+    assert!(
+        checker.good >= 2_000 && checker.blocks >= 20,
+        "{counters:?}"
+    );
     assert!(
         counters.timeouts >= 1 && counters.anomalies >= 1,
         "{counters:?}"

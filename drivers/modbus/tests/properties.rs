@@ -91,6 +91,7 @@ fn awaiting() -> Session {
         codec: ValueCodec::plain(ValueType::U16),
     };
     let config = DeviceConfig {
+        windows: Vec::new(),
         device: DeviceId(0),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 502)),
         unit: 1,

@@ -393,6 +393,7 @@ impl Guard {
 
 fn device_config(index: usize, plan: &ModbusPlan) -> DeviceConfig {
     DeviceConfig {
+        windows: Vec::new(),
         device: DeviceId(index as u16),
         address: address(plan.port),
         unit: plan.unit,

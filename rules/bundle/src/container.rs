@@ -436,40 +436,11 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use drivers_frame::DurNs;
-
     use super::*;
-    use crate::plan::{Acquire, LanePlan, Wait};
+    use crate::testing;
 
     fn plan() -> Plan {
-        Plan {
-            name: "press".into(),
-            version: "1".into(),
-            description: String::new(),
-            lanes: vec![LanePlan {
-                name: "main".into(),
-                cpu: None,
-                priority: 40,
-                wait: Wait::Auto,
-                acquire: Acquire::Inline,
-                timer_period: DurNs::from_ms(1),
-                devices: vec![],
-                tags: vec![],
-                waveforms: vec![],
-                windows: vec![],
-                ages: vec![],
-                qualities: vec![],
-                rules: vec![],
-                votings: vec![],
-                trip_groups: vec![],
-                outputs: vec![],
-                reset_button: None,
-                assumed: crate::HostAssumption::default(),
-            }],
-            modules: vec![],
-            blocks: vec![],
-            alerts: None,
-        }
+        testing::plan(testing::lane())
     }
 
     fn code() -> Vec<LaneCode> {

@@ -8,6 +8,8 @@ pub mod budget;
 mod check;
 mod container;
 mod plan;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use budget::{Budget, WorstCase, worst_case};
 pub use check::PlanError;

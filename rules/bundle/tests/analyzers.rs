@@ -17,28 +17,9 @@ const BLOCK: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 
 fn tag(name: &str, device: u16) -> TagPlan {
     TagPlan {
-        name: name.into(),
-        unit: "g".into(),
         device: DeviceId(device),
-        stale_after: DurNs::from_ms(100),
-        checks: InputChecks::default(),
-        reintegration: Reintegration::After(DurNs::ZERO),
+        ..testing::tag(name, "g", DurNs::from_ms(100))
     }
-}
-
-fn modbus() -> LinkPlan {
-    LinkPlan::Modbus(ModbusPlan {
-        host: "127.0.0.1".into(),
-        port: 502,
-        unit: 1,
-        poll: None,
-        timeout: DurNs::from_ms(50),
-        connect_timeout: DurNs::from_ms(500),
-        backoff_min: DurNs::from_ms(20),
-        backoff_max: DurNs::from_ms(1_000),
-        max_gap: 16,
-        points: vec![],
-    })
 }
 
 fn analyzer(module: u16, input: u16, first: u16) -> AnalyzerPlan {
@@ -86,17 +67,8 @@ fn analyzer(module: u16, input: u16, first: u16) -> AnalyzerPlan {
 /// Two analyzers of one module; the second reads what the first derives.
 fn plan() -> Plan {
     let lane = LanePlan {
-        name: "main".into(),
-        cpu: None,
-        priority: 0,
-        wait: Wait::Park,
-        acquire: Acquire::Inline,
-        timer_period: DurNs::from_ms(1),
         devices: vec![
-            DevicePlan {
-                name: "io".into(),
-                link: modbus(),
-            },
+            testing::device("io"),
             DevicePlan {
                 name: "bearing".into(),
                 link: LinkPlan::Analyzer(Box::new(analyzer(0, 0, 1))),
@@ -135,15 +107,7 @@ fn plan() -> Plan {
                 word_order: WordOrder::BigEndian,
             },
         }],
-        windows: vec![],
-        ages: vec![],
-        qualities: vec![],
-        rules: vec![],
-        votings: vec![],
-        trip_groups: vec![],
-        outputs: vec![],
-        reset_button: None,
-        assumed: HostAssumption::default(),
+        ..testing::lane()
     };
     Plan {
         name: "pump".into(),

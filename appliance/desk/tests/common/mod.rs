@@ -14,11 +14,10 @@ use appliance_control::{
     RuleStatus, ShelvedStatus, State, Status,
 };
 use appliance_desk::message::PackFacts;
-use drivers_frame::{DeviceId, DurNs, TagId, ValueCodec, ValueType};
+use drivers_frame::{DurNs, TagId, ValueCodec, ValueType};
 use rules_bundle::{
-    Acquire, AlertPlan, BrokerPlan, DevicePlan, HostAssumption, InputChecks, LanePlan, Level,
-    LinkPlan, ModbusPlan, OutputPlan, OutputTarget, Plan, PointPlan, Reintegration, RulePlan,
-    StopCategory, Table, TagPlan, TripGroupPlan, Wait,
+    AlertPlan, BrokerPlan, DevicePlan, LanePlan, LinkPlan, ModbusPlan, Plan, PointPlan, RulePlan,
+    Table, TripGroupPlan, testing,
 };
 use rules_expr::ir::{Op, Program};
 
@@ -37,105 +36,40 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// One danger rule `hot` that stops `run`, one alert rule `warm`.
 pub(crate) fn plan(broker: SocketAddr) -> Plan {
-    let rule = |id: &str, level, stops: Vec<u16>| RulePlan {
-        id: id.into(),
+    let rule = |id: &str, stops: &[u16]| RulePlan {
         when: "t > 90".into(),
-        programs: vec![Program::new(vec![Op::Slot(0), Op::Const(90.0), Op::Greater]).unwrap()],
-        raised: vec![],
-        voting: None,
-        on_delay: DurNs::ZERO,
-        off_delay: DurNs::ZERO,
-        debounce: None,
-        multiplier: None,
-        inhibit: None,
-        bypass_at_most: None,
-        process_safety_time: None,
-        level,
         deadline: (!stops.is_empty()).then_some(DurNs::from_ms(250)),
-        stops,
         message: format!("It is {id}."),
         tags: vec!["bearing".into()],
         runbook: Some("https://example.com/hot".into()),
+        ..testing::rule(
+            id,
+            vec![Program::new(vec![Op::Slot(0), Op::Const(90.0), Op::Greater]).unwrap()],
+            stops,
+        )
     };
-    let second = DurNs::from_ms(1_000);
+    let point = PointPlan {
+        tag: TagId(0),
+        table: Table::Holding,
+        address: 0,
+        codec: ValueCodec::plain(ValueType::U16),
+    };
     let lane = LanePlan {
-        name: "main".into(),
-        cpu: None,
-        priority: 0,
-        wait: Wait::Park,
-        acquire: Acquire::Inline,
-        timer_period: DurNs::from_ms(1),
         devices: vec![DevicePlan {
             name: "io".into(),
             link: LinkPlan::Modbus(ModbusPlan {
-                host: "127.0.0.1".into(),
-                port: 502,
-                unit: 1,
-                poll: None,
-                timeout: second,
-                connect_timeout: second,
-                backoff_min: second,
-                backoff_max: second,
-                max_gap: 16,
-                points: vec![PointPlan {
-                    tag: TagId(0),
-                    table: Table::Holding,
-                    address: 0,
-                    codec: ValueCodec::plain(ValueType::U16),
-                }],
+                points: vec![point],
+                ..testing::modbus()
             }),
         }],
-        tags: vec![TagPlan {
-            name: "t".into(),
-            unit: "degC".into(),
-            device: DeviceId(0),
-            stale_after: second,
-            checks: InputChecks::default(),
-            reintegration: Reintegration::After(DurNs::ZERO),
-        }],
-        waveforms: vec![],
-        windows: vec![],
-        ages: vec![],
-        qualities: vec![],
-        rules: vec![
-            rule("hot", Level::Danger, vec![0]),
-            rule("warm", Level::Alert, vec![]),
-        ],
-        outputs: vec![OutputPlan {
-            name: "run".into(),
-            host: "127.0.0.1".into(),
-            port: 502,
-            unit: 1,
-            device: "io".into(),
-            target: OutputTarget::Coil {
-                address: 0,
-                run: true,
-            },
-            refresh: second,
-            confirm_within: second,
-            connect_timeout: second,
-            backoff_min: second,
-            backoff_max: second,
-            group: 0,
-            stop: StopCategory::Zero,
-            read_back: None,
-            feedback: None,
-            escalate_to: None,
-            watchdog: None,
-            device_time: DurNs::ZERO,
-        }],
-        votings: vec![],
+        tags: vec![testing::tag("t", "degC", DurNs::from_ms(1_000))],
+        rules: vec![rule("hot", &[0]), rule("warm", &[])],
+        outputs: vec![testing::output("run", 0)],
         trip_groups: vec![TripGroupPlan { name: "run".into() }],
-        reset_button: None,
-        assumed: HostAssumption::default(),
+        ..testing::lane()
     };
     Plan {
-        name: "press".into(),
         version: "1.2.3".into(),
-        description: String::new(),
-        lanes: vec![lane],
-        modules: vec![],
-        blocks: vec![],
         alerts: Some(AlertPlan {
             broker: BrokerPlan {
                 host: broker.ip().to_string(),
@@ -151,6 +85,7 @@ pub(crate) fn plan(broker: SocketAddr) -> Plan {
             },
             topic_prefix: "tripline".into(),
         }),
+        ..testing::plan(lane)
     }
 }
 

@@ -41,7 +41,7 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
             OutputEvent::Watchdog { armed, at } => {
                 state.watchdog_armed = Some(armed);
                 self.emit(at, EventKind::DeviceWatchdog { output, armed });
-                if !armed {
+                if !armed && !planted!(PermitUnguarded) {
                     self.latch(output, LatchCause::DeviceWatchdog { output }, at, at);
                 }
             }

@@ -6,11 +6,9 @@ use std::rc::Rc;
 use appliance_lane::{Lane, LatchCause, ResetRefusal, RuleEngine};
 use appliance_output::{Confirmed, FaultCause, OutputEvent, Permit};
 use appliance_sandbox::CallFault;
-use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId};
-use rules_bundle::{
-    Acquire, DevicePlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan, ModbusPlan,
-    OutputPlan, OutputTarget, Reintegration, RulePlan, StopCategory, TagPlan, TripGroupPlan, Wait,
-};
+use drivers_frame::{Cause, DurNs, MonoNs, Quality, Sample, TagId};
+pub(crate) use rules_bundle::testing::output;
+use rules_bundle::{LanePlan, RulePlan, TagPlan, TripGroupPlan, testing};
 use rules_expr::ir::{Op, Program, SlotValue};
 
 /// What the engine does instead of evaluating.
@@ -67,114 +65,29 @@ pub(crate) fn above(slot: u32, limit: f64) -> Program {
 }
 
 pub(crate) fn tag(name: &str, stale_after_ms: u64) -> TagPlan {
-    TagPlan {
-        name: name.into(),
-        unit: "mm/s".into(),
-        device: DeviceId(0),
-        stale_after: DurNs::from_ms(stale_after_ms),
-        checks: InputChecks::default(),
-        reintegration: Reintegration::After(DurNs::ZERO),
-    }
+    testing::tag(name, "mm/s", DurNs::from_ms(stale_after_ms))
 }
 
 pub(crate) fn rule(id: &str, program: Program, stops: &[u16], on_delay_ms: u64) -> RulePlan {
     RulePlan {
-        id: id.into(),
-        when: id.into(),
-        programs: vec![program],
-        raised: vec![],
-        voting: None,
         on_delay: DurNs::from_ms(on_delay_ms),
-        off_delay: DurNs::ZERO,
-        debounce: None,
-        multiplier: None,
-        inhibit: None,
-        bypass_at_most: None,
-        process_safety_time: None,
-        level: if stops.is_empty() {
-            Level::Alert
-        } else {
-            Level::Danger
-        },
-        stops: stops.to_vec(),
-        deadline: (!stops.is_empty()).then_some(DurNs::from_ms(50)),
-        message: String::new(),
-        tags: vec![],
-        runbook: None,
-    }
-}
-
-pub(crate) fn output(name: &str, group: u16) -> OutputPlan {
-    OutputPlan {
-        name: name.into(),
-        host: "127.0.0.1".into(),
-        port: 502,
-        unit: 1,
-        device: "io".into(),
-        target: OutputTarget::Coil {
-            address: 0,
-            run: true,
-        },
-        refresh: DurNs::from_ms(100),
-        confirm_within: DurNs::from_ms(50),
-        connect_timeout: DurNs::from_ms(500),
-        backoff_min: DurNs::from_ms(20),
-        backoff_max: DurNs::from_ms(200),
-        group,
-        stop: StopCategory::Zero,
-        read_back: None,
-        feedback: None,
-        escalate_to: None,
-        watchdog: None,
-        device_time: DurNs::ZERO,
+        ..testing::rule(id, vec![program], stops)
     }
 }
 
 pub(crate) fn plan() -> LanePlan {
+    let group = |name: &str| TripGroupPlan { name: name.into() };
     LanePlan {
-        name: "main".into(),
-        cpu: None,
-        priority: 0,
-        wait: Wait::Park,
-        acquire: Acquire::Inline,
-        timer_period: DurNs::from_ms(1),
-        devices: vec![DevicePlan {
-            name: "io".into(),
-            link: LinkPlan::Modbus(ModbusPlan {
-                host: "127.0.0.1".into(),
-                port: 502,
-                unit: 1,
-                poll: None,
-                timeout: DurNs::from_ms(50),
-                connect_timeout: DurNs::from_ms(500),
-                backoff_min: DurNs::from_ms(20),
-                backoff_max: DurNs::from_ms(1_000),
-                max_gap: 16,
-                points: vec![],
-            }),
-        }],
+        devices: vec![testing::device("io")],
         tags: vec![tag("vibration", 100), tag("pressure", 200)],
-        waveforms: vec![],
-        windows: vec![],
-        ages: vec![],
-        qualities: vec![],
         rules: vec![
             rule("vibration_high", above(0, 7.1), &[0], 0),
             rule("pressure_high", above(1, 100.0), &[0, 1], 20),
             rule("vibration_alert", above(0, 4.5), &[], 0),
         ],
-        votings: vec![],
-        trip_groups: vec![
-            TripGroupPlan {
-                name: "press_run".into(),
-            },
-            TripGroupPlan {
-                name: "pump_run".into(),
-            },
-        ],
+        trip_groups: vec![group("press_run"), group("pump_run")],
         outputs: vec![output("press_run", 0), output("pump_run", 1)],
-        reset_button: None,
-        assumed: HostAssumption::default(),
+        ..testing::lane()
     }
 }
 

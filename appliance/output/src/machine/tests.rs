@@ -1,34 +1,18 @@
 use drivers_modbus::codec::server::{self, RequestBody};
 use drivers_modbus::codec::{ReadRequest, Table};
 use rules_bundle::{
-    OutputTarget, ReadBackPlan, RegisterMatch, RegisterValue, StopCategory, WatchdogPlan,
+    OutputTarget, ReadBackPlan, RegisterMatch, RegisterValue, WatchdogPlan, testing,
 };
 
 use super::*;
 
 fn plan() -> OutputPlan {
     OutputPlan {
-        name: "press_run".into(),
-        host: "127.0.0.1".into(),
-        port: 502,
-        unit: 1,
-        device: "press_io".into(),
         target: OutputTarget::Coil {
             address: 7,
             run: true,
         },
-        refresh: DurNs::from_ms(100),
-        confirm_within: DurNs::from_ms(50),
-        connect_timeout: DurNs::from_ms(500),
-        backoff_min: DurNs::from_ms(20),
-        backoff_max: DurNs::from_ms(200),
-        group: 0,
-        stop: StopCategory::Zero,
-        read_back: None,
-        feedback: None,
-        escalate_to: None,
-        watchdog: None,
-        device_time: DurNs::ZERO,
+        ..testing::output("press_run", 0)
     }
 }
 

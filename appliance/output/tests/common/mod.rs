@@ -7,8 +7,7 @@ use drivers_frame::DurNs;
 use drivers_modbus::codec::server::{self, RequestBody};
 use drivers_modbus::codec::{REQUEST_BYTES, Table, WriteRequest};
 use rules_bundle::{
-    OutputPlan, OutputTarget, ReadBackPlan, RegisterMatch, RegisterValue, StopCategory,
-    WatchdogPlan,
+    OutputPlan, OutputTarget, ReadBackPlan, RegisterMatch, RegisterValue, WatchdogPlan, testing,
 };
 
 pub(crate) const PLACE: u16 = 7;
@@ -44,25 +43,15 @@ pub(crate) fn targets() -> [OutputTarget; 4] {
 
 pub(crate) fn plan(target: OutputTarget, read_back: bool, watchdog: bool) -> OutputPlan {
     OutputPlan {
-        name: "run".into(),
-        host: "127.0.0.1".into(),
-        port: 502,
-        unit: 1,
-        device: "io".into(),
         target,
         refresh: DurNs::from_ms(50),
         confirm_within: DurNs::from_ms(30),
-        connect_timeout: DurNs::from_ms(500),
         backoff_min: DurNs::from_ms(1),
         backoff_max: DurNs::from_ms(10),
-        group: 0,
-        stop: StopCategory::Zero,
         read_back: read_back.then_some(ReadBackPlan {
             period: DurNs::from_ms(70),
             within: DurNs::from_ms(20),
         }),
-        feedback: None,
-        escalate_to: None,
         watchdog: watchdog.then(|| WatchdogPlan {
             profile: "generic".into(),
             time: DurNs::from_ms(500),
@@ -81,7 +70,7 @@ pub(crate) fn plan(target: OutputTarget, read_back: bool, watchdog: bool) -> Out
             ],
             check_every: DurNs::from_ms(120),
         }),
-        device_time: DurNs::ZERO,
+        ..testing::output("run", 0)
     }
 }
 

@@ -122,21 +122,14 @@ impl BlockOrder {
         BlockPlace::Restart
     }
 
-    /// Places a number that was asked of its source itself, so that none can be old: what is not ahead is a restart.
-    pub fn place_asked(&mut self, raw: u64) -> BlockPlace {
-        match self.place(raw) {
-            BlockPlace::Old => {
-                self.restart(raw & self.sequence.mask());
-                BlockPlace::Restart
-            }
-            place => place,
+    /// Places a number of which something else has shown that it is new: what is not ahead is a restart.
+    pub fn place_news(&mut self, raw: u64) -> BlockPlace {
+        let place = self.place(raw);
+        if place.is_taken() {
+            return place;
         }
-    }
-
-    /// What [`BlockOrder::place_asked`] would say, without taking note.
-    pub fn would_place(&self, raw: u64) -> BlockPlace {
-        let mut copy = *self;
-        copy.place_asked(raw)
+        self.restart(raw & self.sequence.mask());
+        BlockPlace::Restart
     }
 
     fn restart(&mut self, raw: u64) {
@@ -213,14 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_was_asked_for_is_never_old() {
+    fn a_number_that_is_known_to_be_new_is_never_old() {
         let mut order = BlockOrder::new(SequenceType::U16);
-        assert!(order.place_asked(500).is_taken());
+        assert!(order.place_news(500).is_taken());
         order.stamp();
-        assert_eq!(order.would_place(500), BlockPlace::Repeated);
-        assert_eq!(order.would_place(502), BlockPlace::Next { missing: 1 });
-        assert_eq!(order.place_asked(3), BlockPlace::Restart);
+        assert_eq!(order.place_news(3), BlockPlace::Restart);
         assert_eq!(order.stamp(), (1, true));
+        assert_eq!(order.place_news(3), BlockPlace::Restart);
+        assert_eq!(order.stamp(), (2, true));
+        assert_eq!(order.place_news(4), BlockPlace::Next { missing: 0 });
+        assert_eq!(order.stamp(), (3, false));
     }
 
     #[test]

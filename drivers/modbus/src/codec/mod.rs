@@ -15,6 +15,7 @@ pub mod server;
 
 pub use error::{ExceptionCode, FrameError, ReplyError, RequestError};
 pub use reader::{FrameReader, Framing};
+pub(crate) use reply::check_read_head;
 pub use reply::{ReplyData, check_read_reply, check_write_reply};
 pub use request::{REQUEST_BYTES, ReadRequest, Table, WriteRequest, encode_read, encode_write};
 

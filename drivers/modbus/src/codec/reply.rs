@@ -68,22 +68,42 @@ pub fn check_read_reply<'a>(
     unit: u8,
     request: &ReadRequest,
 ) -> Result<ReplyData<'a>, ReplyError> {
+    check_read_head(adu, adu.len(), transaction, unit, request)?;
+    Ok(ReplyData {
+        data: adu.get(READ_DATA_AT..).unwrap_or(&[]),
+        bits: request.table.is_bits(),
+        count: request.count,
+    })
+}
+
+/// The same of an ADU of `length` bytes, given its first nine (or all, when it has fewer): everything but the data.
+///
+/// # Errors
+/// As [`check_read_reply`].
+pub(crate) fn check_read_head(
+    head: &[u8],
+    length: usize,
+    transaction: u16,
+    unit: u8,
+    request: &ReadRequest,
+) -> Result<(), ReplyError> {
     request.check().map_err(ReplyError::Request)?;
-    check_head(adu, transaction, unit, request.table.read_function())?;
+    check_head(
+        head,
+        length,
+        transaction,
+        unit,
+        request.table.read_function(),
+    )?;
     let expected = request.table.data_bytes(request.count);
-    let received = adu
+    let received = head
         .get(HEADER_BYTES.saturating_add(1))
         .copied()
         .unwrap_or(0);
     if u16::from(received) != expected {
         return Err(ReplyError::ByteCount { expected, received });
     }
-    check_length(adu, READ_DATA_AT.saturating_add(usize::from(expected)))?;
-    Ok(ReplyData {
-        data: adu.get(READ_DATA_AT..).unwrap_or(&[]),
-        bits: request.table.is_bits(),
-        count: request.count,
-    })
+    check_length(length, READ_DATA_AT.saturating_add(usize::from(expected)))
 }
 
 /// Checks that `adu` is the full echo of `request`: transaction, unit, function, address, value, length.
@@ -97,8 +117,8 @@ pub fn check_write_reply(
     unit: u8,
     request: &WriteRequest,
 ) -> Result<(), ReplyError> {
-    check_head(adu, transaction, unit, request.function())?;
-    check_length(adu, REQUEST_BYTES)?;
+    check_head(adu, adu.len(), transaction, unit, request.function())?;
+    check_length(adu.len(), REQUEST_BYTES)?;
     let received = word(adu, 8).unwrap_or(0);
     let expected = request.address();
     if received != expected {
@@ -112,8 +132,15 @@ pub fn check_write_reply(
     Ok(())
 }
 
-/// Everything up to and with the function code, and an exception reply as a whole.
-fn check_head(adu: &[u8], transaction: u16, unit: u8, function: u8) -> Result<(), ReplyError> {
+/// Everything up to and with the function code, and an exception reply as a whole. The ADU has `bytes` bytes, of which
+/// the first nine must be given.
+fn check_head(
+    adu: &[u8],
+    bytes: usize,
+    transaction: u16,
+    unit: u8,
+    function: u8,
+) -> Result<(), ReplyError> {
     let (Some(own_transaction), Some(protocol), Some(length), Some([own_unit, own_function, last])) = (
         word(adu, 0),
         word(adu, 2),
@@ -129,7 +156,7 @@ fn check_head(adu: &[u8], transaction: u16, unit: u8, function: u8) -> Result<()
             received: protocol,
         }));
     }
-    check_length(adu, PREFIX_BYTES.saturating_add(usize::from(length)))?;
+    check_length(bytes, PREFIX_BYTES.saturating_add(usize::from(length)))?;
     if own_transaction != transaction && !planted!(LateReplyMatched) {
         return Err(ReplyError::Transaction {
             expected: transaction,
@@ -143,7 +170,7 @@ fn check_head(adu: &[u8], transaction: u16, unit: u8, function: u8) -> Result<()
         });
     }
     if *own_function == function | EXCEPTION_FLAG {
-        check_length(adu, EXCEPTION_BYTES)?;
+        check_length(bytes, EXCEPTION_BYTES)?;
         return Err(ReplyError::Exception(ExceptionCode::from_byte(*last)));
     }
     if *own_function != function && !planted!(WrongFunctionAccepted) {
@@ -155,14 +182,11 @@ fn check_head(adu: &[u8], transaction: u16, unit: u8, function: u8) -> Result<()
     Ok(())
 }
 
-const fn check_length(adu: &[u8], expected: usize) -> Result<(), ReplyError> {
-    if adu.len() == expected {
+const fn check_length(received: usize, expected: usize) -> Result<(), ReplyError> {
+    if received == expected {
         Ok(())
     } else {
-        Err(ReplyError::Length {
-            expected,
-            received: adu.len(),
-        })
+        Err(ReplyError::Length { expected, received })
     }
 }
 

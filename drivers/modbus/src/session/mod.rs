@@ -18,9 +18,12 @@
 //! dead cannot say so.
 
 mod backoff;
+mod piece;
 mod schedule;
 mod status;
 pub mod table;
+mod waves;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -33,11 +36,13 @@ use crate::codec::{
 };
 use crate::config::{DeviceConfig, Point, Poll};
 use crate::fault::IoFault;
-use crate::plan::{Block, Plan, PlanError};
+use crate::plan::{Block, Plan, PlanError, check_windows};
 use backoff::BackoffState;
 use schedule::Schedule;
 pub use status::{Counters, LinkChange, LinkState, SessionError};
 use table::{Event, Phase};
+pub use window::WindowRead;
+use window::Windows;
 
 /// Where the connection stands, with the time that ends the wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +59,15 @@ pub enum State {
     },
     /// Connected, nothing asked.
     Idle {
-        /// When the next request is due.
+        /// When the next read of points is due; one of a window may be earlier.
         due: MonoNs,
     },
     /// One request outstanding.
     Awaiting {
         /// Its id.
         transaction: u16,
-        /// Which block it reads.
-        block: usize,
+        /// What it reads.
+        reading: Reading,
         /// When its reply counts as missing.
         deadline: MonoNs,
     },
@@ -86,6 +91,15 @@ impl State {
     }
 }
 
+/// What a request reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A block of points, by its place in the plan.
+    Points(usize),
+    /// For a waveform's window.
+    Window(WindowRead),
+}
+
 /// What the owner of the socket has to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -98,7 +112,8 @@ pub enum Action {
     },
     /// Send [`Session::request`] in one call, then [`Session::on_sent`] or [`Session::on_io_error`].
     Send,
-    /// Receive if anything is there, then [`Session::on_bytes`], [`Session::on_eof`] or [`Session::on_io_error`].
+    /// Receive if anything is there: into [`Session::space`] when it gives one, then [`Session::on_received`]; else
+    /// anywhere, then [`Session::on_bytes`]. Or [`Session::on_eof`], [`Session::on_io_error`].
     Receive {
         /// When there is something else to do.
         deadline: MonoNs,
@@ -115,7 +130,7 @@ pub enum Action {
 /// What came of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A frame was pushed.
+    /// A frame or a waveform's block was pushed.
     Frame,
     /// None was.
     Progress,
@@ -132,6 +147,9 @@ pub struct Session {
     samples: Box<[Sample]>,
     /// The block that is read next.
     cursor: usize,
+    /// What the next request reads; decided when it is due.
+    next: Reading,
+    windows: Windows,
     /// Id of the next request.
     transaction: u16,
     schedule: Schedule,
@@ -152,10 +170,17 @@ impl Session {
     /// [`PlanError`] names what is wrong in the configuration and how to mend it.
     pub fn new(mut config: DeviceConfig, seed: u64) -> Result<Self, PlanError> {
         check_times(&config)?;
-        let plan = Plan::new(core::mem::take(&mut config.points), config.max_gap)?;
+        check_windows(&config.windows)?;
+        let plan = if config.points.is_empty() && !config.windows.is_empty() {
+            Plan::empty()
+        } else {
+            Plan::new(core::mem::take(&mut config.points), config.max_gap)?
+        };
         let samples = vec![Sample::default(); plan.widest_frame()].into_boxed_slice();
         Ok(Self {
             schedule: Schedule::new(config.poll),
+            windows: Windows::new(core::mem::take(&mut config.windows)),
+            next: Reading::Points(0),
             backoff: BackoffState::new(config.backoff, seed),
             config,
             plan,
@@ -183,7 +208,7 @@ impl Session {
             State::Awaiting { deadline, .. }
                 if now >= deadline && !planted!(ReplyDeadlineIgnored) =>
             {
-                let received = self.reader.filled();
+                let received = self.filled();
                 self.fail(Event::Expired, now, SessionError::Timeout { received });
             }
             _ => {}
@@ -192,18 +217,51 @@ impl Session {
             State::Disconnected { retry_at } if now >= retry_at => Action::Connect,
             State::Disconnected { retry_at } => Action::Wait { until: retry_at },
             State::Connecting { deadline } => Action::PollConnect { deadline },
-            State::Idle { due } if now >= due => Action::Send,
-            State::Idle { due } => Action::Receive { deadline: due },
+            State::Idle { due } => {
+                let (reading, deadline) = self.choose(now, due);
+                self.next = reading;
+                if now >= deadline {
+                    Action::Send
+                } else {
+                    Action::Receive { deadline }
+                }
+            }
             State::Awaiting { deadline, .. } => Action::Receive { deadline },
             State::Closing { .. } => Action::Close,
+        }
+    }
+
+    /// What is read next and when, the points being due at `due`. Points come first, but for one read of a window after
+    /// each cycle; within a cycle there is none.
+    fn choose(&self, now: MonoNs, due: MonoNs) -> (Reading, MonoNs) {
+        let points = Reading::Points(self.cursor);
+        let Some((read, window_due)) = self.windows.next().filter(|_| self.cursor == 0) else {
+            return (points, due);
+        };
+        let first = if due <= now {
+            self.windows.is_owed() && window_due <= now
+        } else {
+            window_due < due
+        };
+        if first {
+            (Reading::Window(read), window_due)
+        } else {
+            (points, due)
+        }
+    }
+
+    fn request_of(&self, reading: Reading) -> Option<ReadRequest> {
+        match reading {
+            Reading::Points(index) => self.plan.blocks().get(index).map(|block| block.request),
+            Reading::Window(read) => self.windows.request(read),
         }
     }
 
     /// The request to send when [`Action::Send`] is due.
     pub fn request(&self) -> [u8; REQUEST_BYTES] {
         let mut buf = [0; REQUEST_BYTES];
-        if let Some(block) = self.plan.blocks().get(self.cursor) {
-            encode_read(&mut buf, self.transaction, self.config.unit, &block.request);
+        if let Some(request) = self.request_of(self.next) {
+            encode_read(&mut buf, self.transaction, self.config.unit, &request);
         }
         buf
     }
@@ -216,9 +274,12 @@ impl Session {
 
     /// The connection is up. The first request is due at once.
     pub fn on_connected(&mut self, now: MonoNs) {
-        if self.enter(Event::Connected, State::Idle { due: now }) {
+        let due = self.first_due(now);
+        if self.enter(Event::Connected, State::Idle { due }) {
             self.schedule.start(now);
             self.cursor = 0;
+            self.next = Reading::Points(0);
+            self.windows.connected(now);
             self.answered = false;
             bump(&mut self.counters.connects, 1);
         }
@@ -242,16 +303,20 @@ impl Session {
         }
         let awaiting = State::Awaiting {
             transaction,
-            block: self.cursor,
+            reading: self.next,
             deadline: now.after(self.config.timeout),
         };
         if self.enter(Event::Sent, awaiting) {
             self.transaction = transaction.wrapping_add(1);
             self.reader.clear();
             bump(&mut self.counters.requests, 1);
-            if self.cursor == 0 {
-                let missed = self.schedule.begin(now);
-                bump(&mut self.counters.missed_periods, missed);
+            match self.next {
+                Reading::Points(0) => {
+                    let missed = self.schedule.begin(now);
+                    bump(&mut self.counters.missed_periods, missed);
+                }
+                Reading::Points(_) => {}
+                Reading::Window(_) => self.windows.sent(),
             }
         }
     }
@@ -267,8 +332,16 @@ impl Session {
         }
         match self.state {
             State::Awaiting {
+                reading: Reading::Window(WindowRead::Piece { .. }),
+                ..
+            } => {
+                // A piece is received into its place; whoever received it elsewhere has lost it.
+                let received = bytes.len();
+                self.poison(now, SessionError::Unsolicited { received })
+            }
+            State::Awaiting {
                 transaction,
-                block,
+                reading,
                 deadline,
             } => {
                 if now >= deadline && !planted!(ReplyDeadlineIgnored) {
@@ -284,7 +357,7 @@ impl Session {
                     Ok(Framing::Complete { excess })
                         if excess == 0 || planted!(DuplicateReplyMatched) =>
                     {
-                        self.on_reply(now, transaction, block, sink)
+                        self.on_reply(now, transaction, reading, sink)
                     }
                     Ok(Framing::Complete { excess: received }) => {
                         self.poison(now, SessionError::Unsolicited { received })
@@ -302,7 +375,7 @@ impl Session {
     /// The peer has closed its half of the connection.
     pub fn on_eof(&mut self, now: MonoNs) {
         let received = match self.state {
-            State::Awaiting { .. } => self.reader.filled(),
+            State::Awaiting { .. } => self.filled(),
             _ => 0,
         };
         self.fail(Event::Eof, now, SessionError::Eof { received });
@@ -401,14 +474,38 @@ impl Session {
         }
     }
 
+    /// Bytes that have come of the reply that is awaited.
+    fn filled(&self) -> usize {
+        match self.state {
+            State::Awaiting {
+                reading: Reading::Window(WindowRead::Piece { .. }),
+                ..
+            } => self.windows.filled(),
+            _ => self.reader.filled(),
+        }
+    }
+
+    /// When the first read of points is due on a new connection: at once, because every value is old by now.
+    fn first_due(&self, now: MonoNs) -> MonoNs {
+        if self.plan.blocks().is_empty() {
+            MonoNs::NEVER
+        } else {
+            now
+        }
+    }
+
     /// A whole frame is in the reader.
     fn on_reply(
         &mut self,
         now: MonoNs,
         transaction: u16,
-        index: usize,
+        reading: Reading,
         sink: &mut impl FrameSink,
     ) -> Outcome {
+        let index = match reading {
+            Reading::Points(index) => index,
+            Reading::Window(read) => return self.on_sequence(now, transaction, read, sink),
+        };
         let Some(block) = self.plan.blocks().get(index).copied() else {
             return self.poison(now, SessionError::Unsolicited { received: 0 });
         };
@@ -432,12 +529,17 @@ impl Session {
             }
             Err(error) => return self.poison(now, SessionError::Reply(error)),
         };
-        self.answered = true;
-        self.backoff.reset();
-        self.report(true, None);
+        self.answer();
         let due = self.next_due(now, index.saturating_add(used));
         self.enter(event, State::Idle { due });
         self.push(block.points, sink)
+    }
+
+    /// A right or an exception reply has come.
+    fn answer(&mut self) {
+        self.answered = true;
+        self.backoff.reset();
+        self.report(true, None);
     }
 
     /// The device refuses `block`: its values are bad, and an address that does not exist splits it. Returns over how
@@ -472,6 +574,7 @@ impl Session {
             return now;
         }
         self.cursor = 0;
+        self.windows.cycle_ended();
         let (due, missed) = self.schedule.finish(now);
         bump(&mut self.counters.missed_periods, missed);
         due

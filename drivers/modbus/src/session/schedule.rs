@@ -26,6 +26,11 @@ impl Schedule {
         now
     }
 
+    /// When the next cycle is due; between two cycles only.
+    pub(crate) const fn due(&self) -> MonoNs {
+        self.cycle
+    }
+
     /// A cycle begins at `now`. Returns the periods that passed since it was due: they are not made up for.
     pub(crate) fn begin(&mut self, now: MonoNs) -> u64 {
         let Poll::Every(period) = self.poll else {

@@ -1,5 +1,7 @@
 //! What can be seen of a session from outside: counters, errors, changes of the link. All `Copy`.
 
+use drivers_frame::BlockCounters;
+
 use crate::codec::{ExceptionCode, FrameError, ReadRequest, ReplyError};
 use crate::fault::IoFault;
 
@@ -95,6 +97,8 @@ pub struct Counters {
     pub splits: u64,
     /// Poll periods that passed without a cycle of their own while connected.
     pub missed_periods: u64,
+    /// What became of the blocks of waveforms.
+    pub blocks: BlockCounters,
 }
 
 /// State of the link as people see it.

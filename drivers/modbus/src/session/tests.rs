@@ -50,6 +50,7 @@ fn point(tag: u16, address: u16, kind: ValueType) -> Point {
 
 fn config(poll: Poll, points: Vec<Point>) -> DeviceConfig {
     DeviceConfig {
+        windows: Vec::new(),
         device: DeviceId(0),
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 502)),
         unit: 9,

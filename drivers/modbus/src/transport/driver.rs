@@ -109,12 +109,20 @@ impl<W: Wire> Driver<W> {
     }
 
     fn receive(&mut self, clock: &impl Clock, deadline: MonoNs, sink: &mut impl FrameSink) -> Step {
-        let received = self.link.recv(&mut self.buf);
+        let (received, in_place) = match self.session.space() {
+            Some(mut places) => (self.link.recv_scattered(&mut places), true),
+            None => (self.link.recv(&mut self.buf), false),
+        };
         let at = clock.now();
         match received {
             Ok(Received::Bytes(count)) => {
-                let bytes = self.buf.get(..count).unwrap_or(&[]);
-                return match self.session.on_bytes(at, bytes, sink) {
+                let outcome = if in_place {
+                    self.session.on_received(at, count, sink)
+                } else {
+                    let bytes = self.buf.get(..count).unwrap_or(&[]);
+                    self.session.on_bytes(at, bytes, sink)
+                };
+                return match outcome {
                     Outcome::Frame => Step::Frame,
                     Outcome::Progress => Step::Progress,
                 };

@@ -1,5 +1,6 @@
 //! One non-blocking TCP connection.
 
+use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -113,6 +114,23 @@ impl Link {
         match rustix::net::recv(self.open()?, buf, RecvFlags::DONTWAIT) {
             Ok((0, _)) => Ok(Received::Eof),
             Ok((count, _)) => Ok(Received::Bytes(count)),
+            Err(error) if is_later(error) => Ok(Received::Empty),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes what has arrived into several places, one after the other, in one call. Not all of them may be empty.
+    ///
+    /// # Errors
+    /// As [`Link::recv`].
+    pub fn recv_scattered(
+        &mut self,
+        places: &mut [IoSliceMut<'_>; 3],
+    ) -> Result<Received, IoFault> {
+        // The socket is non-blocking, so this is as `recv`, which takes one place only.
+        match rustix::io::readv(self.open()?, places) {
+            Ok(0) => Ok(Received::Eof),
+            Ok(count) => Ok(Received::Bytes(count)),
             Err(error) if is_later(error) => Ok(Received::Empty),
             Err(error) => Err(error.into()),
         }

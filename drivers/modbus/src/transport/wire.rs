@@ -1,5 +1,6 @@
 //! What a driver and an output need of a connection: a socket in the product, simulated bytes in the simulator.
 
+use std::io::IoSliceMut;
 use std::net::SocketAddr;
 
 use super::{Connect, Link, Received};
@@ -31,6 +32,31 @@ pub trait Wire {
     /// As [`Link::recv`].
     fn recv(&mut self, buf: &mut [u8]) -> Result<Received, IoFault>;
 
+    /// Takes what has arrived into several places, one after the other.
+    ///
+    /// # Errors
+    /// As [`Link::recv`].
+    fn recv_scattered(&mut self, places: &mut [IoSliceMut<'_>; 3]) -> Result<Received, IoFault> {
+        let mut total = 0_usize;
+        for place in places {
+            if place.is_empty() {
+                continue;
+            }
+            match self.recv(place) {
+                Ok(Received::Bytes(count)) => {
+                    total = total.saturating_add(count);
+                    if count < place.len() {
+                        break;
+                    }
+                }
+                // What came before counts first; the end or the fault is still there the next time.
+                _ if total > 0 => break,
+                other => return other,
+            }
+        }
+        Ok(Received::Bytes(total))
+    }
+
     /// Closes it.
     fn close(&mut self);
 
@@ -53,6 +79,10 @@ impl Wire for Link {
 
     fn recv(&mut self, buf: &mut [u8]) -> Result<Received, IoFault> {
         Self::recv(self, buf)
+    }
+
+    fn recv_scattered(&mut self, places: &mut [IoSliceMut<'_>; 3]) -> Result<Received, IoFault> {
+        Self::recv_scattered(self, places)
     }
 
     fn close(&mut self) {

@@ -15,17 +15,54 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use drivers_frame::{
-    Cause, DeviceId, DurNs, FrameSink, MonoNs, Quality, QueueFull, Sample, TagId, ValueCodec,
-    ValueType,
+    BlockNews, ByteOrder, Cause, DeviceId, DurNs, FrameSink, MonoNs, Quality, QueueFull, Sample,
+    SampleKind, SampleLayout, TagId, ValueCodec, ValueType, WaveformId, WordOrder,
 };
 use drivers_modbus::codec::server::{self, ReplyBuf, Request, RequestBody};
 use drivers_modbus::codec::{ReadRequest, Table};
 use drivers_modbus::{
-    Backoff, Counters, DeviceConfig, Driver, Point, Poll, Session, SessionError, Step,
+    Backoff, Counters, DeviceConfig, Driver, Point, Poll, Session, SessionError, Step, Window,
 };
 
 /// Long enough for the slowest machine; a test that waits it out has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// First address of the window of waveforms.
+pub const WINDOW: u16 = 2_000;
+/// Its sequence register.
+pub const SEQUENCE: u16 = 1_999;
+
+/// A window of `count` samples of 16 bits.
+pub fn window(count: u32) -> Window {
+    Window {
+        waveform: WaveformId(0),
+        table: Table::HoldingRegisters,
+        address: WINDOW,
+        count,
+        layout: SampleLayout::registers(
+            SampleKind::I16,
+            WordOrder::BigEndian,
+            ByteOrder::BigEndian,
+        ),
+        sequence: SEQUENCE,
+        every: DurNs::from_ms(1),
+        rate_hz: 1_000.0,
+    }
+}
+
+/// A device whose sequence register counts every `reads` reads of it, and that is right otherwise.
+pub fn counting(reads: u16) -> Behaviour {
+    let mut asked = 0_u16;
+    Box::new(move |stream, request| {
+        let adu = if read_of(request).address == SEQUENCE {
+            asked = asked.wrapping_add(1);
+            registers(request, std::iter::once(asked / reads))
+        } else {
+            right(request)
+        };
+        stream.write_all(&adu).is_ok()
+    })
+}
+
 /// What the register at `address` of the simulated device holds.
 pub fn register(address: u16) -> u16 {
     address.wrapping_add(1_000)
@@ -92,6 +129,7 @@ pub fn serve(listener: TcpListener, script: Vec<Behaviour>) {
 
 pub fn config(address: SocketAddr, points: Vec<Point>) -> DeviceConfig {
     DeviceConfig {
+        windows: Vec::new(),
         device: DeviceId(0),
         address,
         unit: 1,
@@ -123,9 +161,34 @@ pub fn words(addresses: impl Iterator<Item = u16>) -> Vec<Point> {
 pub struct Checker {
     pub good: usize,
     pub bad: usize,
+    /// Free buffers for blocks.
+    pub empty: Vec<Box<[u8]>>,
+    /// Blocks that came, each of them right.
+    pub blocks: usize,
 }
 
 impl FrameSink for Checker {
+    fn take_empty(&mut self) -> Option<Box<[u8]>> {
+        self.empty.pop()
+    }
+
+    /// A block's samples are the registers from its window's first address on.
+    fn push_block(&mut self, news: BlockNews) -> Result<(), BlockNews> {
+        if let BlockNews::Block(block) = news {
+            let (samples, _) = block.raw().as_chunks::<2>();
+            for (sample, address) in samples.iter().zip(WINDOW..) {
+                assert_eq!(
+                    u16::from_be_bytes(*sample),
+                    register(address),
+                    "a wrong sample"
+                );
+            }
+            self.blocks += 1;
+            self.empty.push(block.into_buffer());
+        }
+        Ok(())
+    }
+
     fn push_frame(&mut self, samples: &[Sample]) -> Result<(), QueueFull> {
         assert!(!samples.is_empty());
         for sample in samples {

@@ -85,7 +85,7 @@ impl Wave {
         let place = match (self.number(payload), letter) {
             (Some(number), _) => self.order.place(number),
             // The envelope has decided that it is the newest.
-            (None, Some(number)) => self.order.place_asked(u64::from(number)),
+            (None, Some(number)) => self.order.place_news(u64::from(number)),
             (None, None) => BlockPlace::Next { missing: 0 },
         };
         match place {

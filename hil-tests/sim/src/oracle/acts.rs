@@ -146,11 +146,13 @@ impl Oracle {
                 );
             }
         }
+        self.judge_channels_at_reset(scenario, guard, now);
         self.released = true;
     }
 
     fn ticked(&mut self, scenario: &Scenario, guard: &Guard, now: u64, coverage: &mut Coverage) {
         self.judge_tags(scenario, guard, now, coverage);
+        self.compare_channels(scenario, guard, now, coverage);
         for index in 0..scenario.rules.len() {
             self.judge_rule(scenario, guard, index, now, coverage);
         }

@@ -1,7 +1,8 @@
 //! The judge: knows the plant's truth, sees every byte and every verdict, and shares no decision with what it judges.
 //!
 //! What it remembers is in here; what it judges is in `truth` (what a condition says), `inputs` (I4, I5, I6), `rules`
-//! (I1, I6, I7), `acts` (I3, I9, H-56), `outputs` (I1, I2, H-57, H-60), `stops` (H-57 to H-59) and `events` (I8).
+//! (I1, I6, I7), `acts` (I3, I9, H-56), `outputs` (I1, I2, H-57, H-60), `stops` (H-57 to H-59), `votings` (H-3, H-51) and `events`
+//! (I8).
 
 mod acts;
 mod events;
@@ -10,12 +11,14 @@ mod outputs;
 mod rules;
 mod stops;
 mod truth;
+mod votings;
 
 use std::collections::VecDeque;
 
 use appliance_lane::{LatchCause, RuleState};
 
 pub use stops::Machines;
+use votings::ChannelSeen;
 
 use crate::reading::Readings;
 use crate::scenario::{MS, Scenario, TURN_MAX, Voting, WAY_MAX};
@@ -67,6 +70,11 @@ struct RuleSeen {
     /// The tick that first saw it false since it was last anything else.
     seen_false_at: Option<u64>,
     state: RuleState,
+    /// Debounced: what its samples said while it was pending, oldest first, and since when it is.
+    said: Vec<bool>,
+    pending_since: Option<u64>,
+    /// Arrivals and values of its tags' newest samples.
+    newest: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -117,6 +125,8 @@ pub struct Oracle {
     first_out: Vec<LatchCause>,
     samples_pushed: u64,
     votings: Vec<Voting>,
+    /// Their channels beside one another.
+    channels: Vec<Vec<ChannelSeen>>,
     /// The bypass in force in each voting: its channel, and when it ends.
     bypassed: Vec<Option<(usize, u64)>>,
 }
@@ -136,6 +146,9 @@ impl Oracle {
                     seen_true_at: None,
                     seen_false_at: None,
                     state: RuleState::Waiting,
+                    said: Vec::new(),
+                    pending_since: None,
+                    newest: Vec::new(),
                 };
                 scenario.rules.len()
             ],
@@ -152,6 +165,7 @@ impl Oracle {
             first_out: vec![LatchCause::Boot; scenario.outputs.len()],
             samples_pushed: 0,
             votings: scenario.votings.clone(),
+            channels: no_channels(&scenario.votings),
             bypassed: vec![None; scenario.votings.len()],
         }
     }
@@ -176,6 +190,7 @@ impl Oracle {
         self.told_latched.fill(true);
         self.first_out.fill(LatchCause::Boot);
         self.bypassed.fill(None);
+        self.channels = no_channels(&self.votings);
         for tag in &mut self.tags {
             *tag = TagSeen {
                 unusable_at: now,
@@ -187,6 +202,8 @@ impl Oracle {
             rule.seen_true_at = None;
             rule.seen_false_at = None;
             rule.state = RuleState::Waiting;
+            rule.said.clear();
+            rule.pending_since = None;
         }
         for output in &mut self.outputs {
             *output = OutputSeen::default();
@@ -203,6 +220,11 @@ impl Oracle {
     pub fn held_until(&self) -> u64 {
         self.held_until
     }
+}
+
+fn no_channels(votings: &[Voting]) -> Vec<Vec<ChannelSeen>> {
+    let channels = |voting: &Voting| vec![ChannelSeen::default(); voting.tags.len()];
+    votings.iter().map(channels).collect()
 }
 
 /// Longest freshness of any tag, with the longest window.

@@ -8,7 +8,7 @@ use super::truth::Truth;
 use super::{LATE_SEEN, Oracle, longest_stale};
 use crate::coverage::Coverage;
 use crate::guard::Guard;
-use crate::scenario::{Cond, MS, Scenario, TURN_MAX};
+use crate::scenario::{Cond, Debounce, MS, Rule, Scenario, TURN_MAX};
 use crate::sometimes;
 
 impl Oracle {
@@ -98,6 +98,14 @@ impl Oracle {
                 format!("rule {index} is normal before its off-delay was over"),
             );
         }
+        if let (Some(debounce), Some(Truth::Yes | Truth::No)) = (rule.debounce, truth) {
+            self.judge_debounced(guard, rule, &debounce, index, before, now, coverage);
+            if truth == Some(Truth::Yes) && matches!(state, RuleState::Active | RuleState::Pending)
+                || state == RuleState::Pending
+            {
+                return;
+            }
+        }
         match truth {
             None => {}
             Some(Truth::No) if state == RuleState::Normal => {}
@@ -150,6 +158,74 @@ impl Oracle {
                 }
             }
         }
+    }
+
+    /// m of the last n samples decide, the cap at the latest, and neither sooner.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one state and what it is judged by"
+    )]
+    fn judge_debounced(
+        &mut self,
+        guard: &Guard,
+        rule: &Rule,
+        debounce: &Debounce,
+        index: usize,
+        before: RuleState,
+        now: u64,
+        coverage: &mut Coverage,
+    ) {
+        // Samples that arrived together are told apart by what they say.
+        let newest = |tag: &usize| {
+            let view = guard.lane.tag(TagId(*tag as u16));
+            view.map_or((0, 0), |view| (view.at.as_ns(), view.value.to_bits()))
+        };
+        let newest: Vec<(u64, u64)> = rule.cond.tags().iter().map(newest).collect();
+        let held_until = self.held_until;
+        let seen = &mut self.rules[index];
+        let says = seen.seen_true_at.is_some();
+        if newest != seen.newest {
+            seen.newest = newest;
+            seen.said.push(says);
+            let from = seen.said.len().saturating_sub(usize::from(debounce.of));
+            seen.said.drain(..from);
+        }
+        let count = seen.said.iter().filter(|says| **says).count();
+        let enough = count >= usize::from(debounce.need);
+        let state = seen.state;
+        let since = seen.pending_since.unwrap_or(now);
+        seen.pending_since = (state == RuleState::Pending).then_some(since);
+        if state != RuleState::Pending {
+            seen.said.clear();
+        }
+        let lasted = now >= since + debounce.within;
+        sometimes!(
+            coverage,
+            "pending although the newest sample is false",
+            state == RuleState::Pending && !says
+        );
+        let fired = before != RuleState::Active && state == RuleState::Active;
+        sometimes!(coverage, "m of n fired", fired && enough);
+        sometimes!(coverage, "the cap of a debounce fired", fired && !enough);
+        let early = fired && !enough && now + LATE_SEEN < since + debounce.within;
+        let wrong = match state {
+            RuleState::Active if early && now > held_until + LATE_SEEN => "fired too soon",
+            RuleState::Pending if enough => "still waits for its samples",
+            RuleState::Pending if says && lasted => "waits beyond its cap",
+            RuleState::Pending if count == 0 => "is pending, and none of its samples was true",
+            RuleState::Normal if before == RuleState::Pending && count > 0 => "forgot true samples",
+            _ => return,
+        };
+        self.fail(
+            "I1",
+            now,
+            format!(
+                "rule {index} {wrong}: {count} true ones, {} of {} needed, within {} ms",
+                debounce.need,
+                debounce.of,
+                debounce.within / MS
+            ),
+        );
     }
 
     fn has_bad_channel(&self, cond: &Cond, guard: &Guard) -> bool {

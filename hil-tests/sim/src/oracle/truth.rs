@@ -67,40 +67,6 @@ impl Oracle {
             .map(|since| since.max(self.held_until))
     }
 
-    /// The vote, in the words of the documentation.
-    fn vote(&self, voting: usize, says: &[Truth], now: u64) -> Truth {
-        let plan = &self.votings[voting];
-        let out =
-            self.bypassed[voting].and_then(|(channel, until)| (now < until).then_some(channel));
-        let left: Vec<Truth> = says
-            .iter()
-            .enumerate()
-            .filter(|(channel, _)| Some(*channel) != out)
-            .map(|(_, truth)| *truth)
-            .collect();
-        let count = |wanted| left.iter().filter(|truth| **truth == wanted).count();
-        let (trips, bads) = (count(Truth::Yes), count(Truth::Unknown));
-        let mut need = usize::from(plan.need);
-        if out.is_some() && need > 1 {
-            need -= 1;
-        }
-        if plan.exclude {
-            let good = left.len() - bads;
-            return match trips >= need.min(good) {
-                _ if good == 0 => Truth::Unknown,
-                true => Truth::Yes,
-                false => Truth::No,
-            };
-        }
-        if trips >= need {
-            Truth::Yes
-        } else if trips + bads >= need {
-            Truth::Unknown
-        } else {
-            Truth::No
-        }
-    }
-
     pub(super) fn as_the_lane_sees(
         &self,
         cond: &Cond,
@@ -112,9 +78,11 @@ impl Oracle {
             Cond::Vote { voting, channels } => {
                 let says: Option<Vec<Truth>> = channels
                     .iter()
-                    .map(|(tag, limit)| {
+                    .enumerate()
+                    .map(|(channel, (tag, limit))| {
                         let view = guard.lane.tag(TagId(*tag as u16))?;
-                        Some(match view.quality.is_usable() {
+                        let suspect = self.channels[*voting][channel].is_suspect();
+                        Some(match view.quality.is_usable() && !suspect {
                             false => Truth::Unknown,
                             true if view.value > *limit => Truth::Yes,
                             true => Truth::No,

@@ -7,8 +7,8 @@ use rules_bundle::{
 
 use super::plan::{plan, voting_plan};
 use super::{
-    Cond, GRAIN, HostKind, Kind, MS, Origin, Output, PORT, RANGE_MAX, Rule, Scenario, TURN_MAX,
-    Tag, Voting, WAY_MAX,
+    Cond, Debounce, Deviation, GRAIN, HostKind, Kind, MS, Origin, Output, PORT, RANGE_MAX, Rule,
+    Scenario, TURN_MAX, Tag, Voting, WAY_MAX,
 };
 use crate::rng::Rng;
 
@@ -300,8 +300,22 @@ fn rule(
         cond,
         on_delay,
         off_delay: 0,
+        debounce: None,
         stops,
     }
+}
+
+/// Lets samples decide instead of a delay.
+fn debounce(rng: &mut Rng, rule: &mut Rule) {
+    let need = rng.between(2, 4) as u8;
+    let within = rng.between(30, 600) * MS;
+    rule.debounce = Some(Debounce {
+        need,
+        of: need + rng.between(0, 4) as u8,
+        within,
+    });
+    rule.deadline = rule.deadline - rule.on_delay + within;
+    rule.on_delay = 0;
 }
 
 /// Some rules more, whose channels vote: any form over two to five tags, which may hang on one device or on several.
@@ -321,6 +335,16 @@ fn votings(rng: &mut Rng, rules: &mut Vec<Rule>, tags: &[Tag], outputs: usize) -
             .iter()
             .map(|tag| (*tag, rng.between(50, 65) as f64 + GRAIN / 2.0))
             .collect();
+        // Longer than between two samples of any, shorter than until the slowest is stale.
+        let slowest = own.iter().map(|tag| tags[*tag].stale_after).max();
+        let skew = rng
+            .chance(350)
+            .then(|| slowest.unwrap_or(0) * rng.between(70, 100) / 100);
+        let deviation = rng.chance(350).then(|| Deviation {
+            // Never the distance of two values, so that rounding decides nothing.
+            bad: rng.between(20, 60) as f64 + GRAIN / 3.0,
+            lasting: rng.between(50, 1_000) * MS,
+        });
         let on_delay = if rng.chance(300) {
             rng.between(20, 600) * MS
         } else {
@@ -345,12 +369,15 @@ fn votings(rng: &mut Rng, rules: &mut Vec<Rule>, tags: &[Tag], outputs: usize) -
             },
             on_delay,
             off_delay: 0,
+            debounce: None,
             stops: vec![rng.below(outputs)],
         });
         votings.push(Voting {
             need,
             exclude,
             bypass,
+            skew,
+            deviation,
             tags: own,
         });
     }
@@ -388,6 +415,9 @@ impl Scenario {
         for rule in &mut rules {
             if rng.chance(250) {
                 rule.off_delay = rng.between(100, 1_500) * MS;
+            }
+            if rule.cond.span() == 0 && rng.chance(250) {
+                debounce(rng, rule);
             }
         }
         let votings = votings(rng, &mut rules, &tags, outputs.len());

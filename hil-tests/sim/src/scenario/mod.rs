@@ -25,6 +25,15 @@ pub const RANGE_MAX: f64 = 100.0;
 /// Levels are multiples of this, and what tells one reading from another is below half of it.
 pub const GRAIN: f64 = 1.0 / 1_024.0;
 
+/// How far channels of one quantity may be from one another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deviation {
+    /// Beyond this the channel is bad.
+    pub bad: f64,
+    /// For how long it must be.
+    pub lasting: u64,
+}
+
 /// Channels that vote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Voting {
@@ -34,6 +43,10 @@ pub struct Voting {
     pub exclude: bool,
     /// Longest bypass of one channel, where one is allowed.
     pub bypass: Option<u64>,
+    /// Longest time between the newest of the channels and one that counts.
+    pub skew: Option<u64>,
+    /// How far they may be from one another.
+    pub deviation: Option<Deviation>,
     /// The channels' tags.
     pub tags: Vec<usize>,
 }
@@ -103,6 +116,17 @@ impl Tag {
     }
 }
 
+/// m of n samples, with a cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Debounce {
+    /// True ones that fire.
+    pub need: u8,
+    /// Among so many.
+    pub of: u8,
+    /// A condition that lasts so long fires whatever the count.
+    pub within: u64,
+}
+
 /// A rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -112,6 +136,8 @@ pub struct Rule {
     pub on_delay: u64,
     /// How long it must be over.
     pub off_delay: u64,
+    /// So many of the last so many samples decide, or the time that it lasts.
+    pub debounce: Option<Debounce>,
     /// Outputs that it stops; none for an alert.
     pub stops: Vec<usize>,
     /// Within which a stop must have been ordered, from the moment the condition came to be true in the plant.

@@ -2,10 +2,10 @@
 
 use drivers_frame::{DeviceId, DurNs, TagId};
 use rules_bundle::{
-    Acquire, DevicePlan, FeedbackPlan, FrozenCheck, HostAssumption, InputChecks, LanePlan, Level,
-    OnBad, OutputPlan, OutputTarget, RateCheck, ReadBackPlan, RegisterMatch, RegisterValue,
-    Reintegration, RulePlan, StopCategory, TagPlan, TripGroupPlan, VotingPlan, Wait, WatchdogPlan,
-    WindowPlan,
+    Acquire, DeviationPlan, DevicePlan, FeedbackPlan, FrozenCheck, HostAssumption, InputChecks,
+    LanePlan, Level, OnBad, OutputPlan, OutputTarget, RateCheck, ReadBackPlan, RegisterMatch,
+    RegisterValue, Reintegration, RulePlan, StopCategory, TagPlan, TripGroupPlan, VotingPlan, Wait,
+    WatchdogPlan, WindowPlan,
 };
 
 use super::{Cond, Output, PORT, Rule, Tag, Voting};
@@ -20,8 +20,12 @@ pub(super) fn voting_plan(index: usize, voting: &Voting) -> VotingPlan {
         } else {
             OnBad::Trip
         },
-        skew: None,
-        deviation: None,
+        skew: voting.skew.map(DurNs::from_ns),
+        deviation: voting.deviation.map(|deviation| DeviationPlan {
+            alert: Some(deviation.bad / 2.0),
+            bad: deviation.bad,
+            lasting: DurNs::from_ns(deviation.lasting),
+        }),
         bypass_at_most: voting.bypass.map(DurNs::from_ns),
     }
 }
@@ -104,7 +108,11 @@ fn rule_plan(index: usize, rule: &Rule, tags: usize) -> RulePlan {
         },
         on_delay: DurNs::from_ns(rule.on_delay),
         off_delay: DurNs::from_ns(rule.off_delay),
-        debounce: None,
+        debounce: rule.debounce.map(|debounce| rules_bundle::Debounce {
+            need: debounce.need,
+            of: debounce.of,
+            within: DurNs::from_ns(debounce.within),
+        }),
         multiplier: None,
         inhibit: None,
         bypass_at_most: None,

@@ -197,7 +197,7 @@ pub struct AnalyzerPlan {
     pub cause: TagId,
     /// Parameters in the order and units of the metadata.
     pub params: Vec<f64>,
-    /// Fuel of one `tl_process` (and of `tl_init`, and of `tl_state_hash`) at most.
+    /// Fuel of one `tl_process`, and of one `tl_state_hash`, at most. `tl_init` runs off the lane and has a bound of its own.
     pub fuel: u64,
     /// Time of one `tl_process` at most; catches what fuel cannot.
     pub deadline: DurNs,

@@ -1,0 +1,49 @@
+//! Fourier transforms by length, of `microfft`: single precision, in place, tables instead of trigonometry, so that the
+//! result does not depend on the target.
+
+pub use microfft::Complex32;
+use microfft::{inverse, real};
+
+/// Shortest length that [`real_in_place`] takes.
+pub const REAL_MIN: usize = 256;
+/// Longest length that [`real_in_place`] takes.
+pub const REAL_MAX: usize = 32_768;
+
+macro_rules! by_length {
+    ($values:expr, $($length:literal => $transform:path),+) => {
+        match $values.len() {
+            $($length => {
+                let array: &mut [_; $length] = $values.try_into().ok()?;
+                Some($transform(array).as_mut_slice())
+            })+
+            _ => None,
+        }
+    };
+}
+
+/// The spectrum of real values, half as many complex numbers in the same memory: that of 0 Hz first, whose imaginary part is the
+/// real number at half the sampling rate. Not scaled. `None` unless the length is a power of two from [`REAL_MIN`] to [`REAL_MAX`].
+#[inline(never)]
+pub fn real_in_place(values: &mut [f32]) -> Option<&mut [Complex32]> {
+    by_length!(values,
+        256 => real::rfft_256, 512 => real::rfft_512, 1024 => real::rfft_1024, 2048 => real::rfft_2048,
+        4096 => real::rfft_4096, 8192 => real::rfft_8192, 16384 => real::rfft_16384, 32768 => real::rfft_32768)
+}
+
+/// The inverse of complex values, divided by their number. `None` unless the length is a power of two from 128 to 16,384.
+#[inline(never)]
+pub fn inverse_in_place(values: &mut [Complex32]) -> Option<&mut [Complex32]> {
+    by_length!(values,
+        128 => inverse::ifft_128, 256 => inverse::ifft_256, 512 => inverse::ifft_512, 1024 => inverse::ifft_1024,
+        2048 => inverse::ifft_2048, 4096 => inverse::ifft_4096, 8192 => inverse::ifft_8192, 16384 => inverse::ifft_16384)
+}
+
+/// The largest power of two that is not above a length, within what [`real_in_place`] takes; `None` for less than its shortest.
+#[must_use]
+pub fn fitting(length: usize) -> Option<usize> {
+    (length >= REAL_MIN).then(|| match length.checked_next_power_of_two() {
+        Some(power) if power == length => power.min(REAL_MAX),
+        Some(power) => (power / 2).min(REAL_MAX),
+        None => REAL_MAX,
+    })
+}
