@@ -113,6 +113,10 @@ pub const WAVEFORMS_MAX: usize = 32;
 pub const WAVEFORM_SAMPLES_MAX: u32 = 65_536;
 /// Samples a second of a waveform. Above it is no machine's vibration.
 pub const WAVEFORM_RATE_MAX_HZ: f64 = 10_000_000.0;
+/// Buffers for the blocks of a device: one that is being received, one that waits, for each waveform.
+pub const WAVEFORM_BUFFERS_EACH: usize = 2;
+/// And these: one in the lane, and some that a busy background analyzer has not given back.
+pub const WAVEFORM_BUFFERS_SPARE: usize = 3;
 /// Bytes before the first sample in a payload that carries a block.
 pub const WAVEFORM_HEADER_BYTES_MAX: u32 = 4_096;
 /// Bytes of a payload that carries a block: the most samples, 4 bytes each, and a header.

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use appliance_lane::queue::{FrameConsumer, frame_queue};
+use appliance_lane::queue::FrameConsumer;
 use appliance_lane::{Hold, Lane};
 use appliance_output::OutputConnection;
 use appliance_sandbox::{Engine, NativeCode, RuleModule};
@@ -408,20 +408,27 @@ fn sources(
         let samples = tags
             .saturating_mul(8)
             .clamp(64, limits::QUEUE_SAMPLES.max(tags));
-        let (producer, consumer) = frame_queue(samples);
         // A lane reads what it can read without blocking and without allocating: Modbus, and plain MQTT at an address.
         // A name would have to be resolved at every connect, and TLS allocates.
-        let (source, may_inline) = match &device.link {
+        let waveforms = &plan.waveforms;
+        let (source, block_bytes, may_inline) = match &device.link {
             LinkPlan::Modbus(modbus) => {
-                let Some(config) = wiring::modbus(id, &device.name, modbus).map_err(wired)? else {
+                let Some(config) =
+                    wiring::modbus(id, &device.name, modbus, waveforms).map_err(wired)?
+                else {
                     sources.stats.push(None);
                     continue;
                 };
                 // The seed spreads the reconnects of devices that fell together.
                 let seed = clock::monotonic_ns().wrapping_add(u64::from(number));
+                let block_bytes = config.block_buffer_bytes();
                 let session =
                     Session::new(config, seed).map_err(|error| refuse(error.to_string()))?;
-                (Source::Modbus(Box::new(Driver::new(session))), true)
+                (
+                    Source::Modbus(Box::new(Driver::new(session))),
+                    block_bytes,
+                    true,
+                )
             }
             // Refused when the bundle was read.
             LinkPlan::Analyzer(_) => {
@@ -429,13 +436,18 @@ fn sources(
                 continue;
             }
             LinkPlan::Mqtt(mqtt) => {
-                let config = wiring::mqtt(id, &device.name, mqtt).map_err(wired)?;
+                let config = wiring::mqtt(id, &device.name, mqtt, waveforms).map_err(wired)?;
                 let driver = drivers_mqtt::Driver::new(&config)
                     .map_err(|error| refuse(error.to_string()))?;
                 let plain = mqtt.broker.tls.is_none() && mqtt.broker.host.parse::<IpAddr>().is_ok();
-                (Source::Mqtt(Box::new(driver)), plain)
+                (
+                    Source::Mqtt(Box::new(driver)),
+                    config.block_buffer_bytes(),
+                    plain,
+                )
             }
         };
+        let (producer, consumer) = wiring::queue(id, samples, block_bytes, waveforms);
         sources.queues.push((id, consumer));
         if may_inline && plan.acquire == Acquire::Inline {
             sources.inline.push(Inline::new(id, source, producer));

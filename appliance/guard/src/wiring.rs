@@ -3,13 +3,22 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
-use drivers_frame::DeviceId;
-use drivers_modbus::config::{Backoff, DeviceConfig, Point, Poll};
+use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue, frame_queue_with_blocks};
+use drivers_frame::{DeviceId, DurNs, SampleLayout, WaveformId};
+use drivers_modbus::config::{Backoff, DeviceConfig, Point, Poll, Window};
 use drivers_mqtt::{
     BackoffConfig, BrokerConfig, CheckConfig, EnvelopeConfig, ErrorBudget, Extract, Field,
-    JsonPath, SubscriberConfig, Subscription, TlsConfig,
+    JsonPath, SequenceField, SubscriberConfig, Subscription, TlsConfig, WaveformSubscription,
 };
-use rules_bundle::{BrokerPlan, CheckPlan, EnvelopePlan, ExtractPlan, ModbusPlan, MqttPlan, Table};
+use rt_config::limits;
+use rules_bundle::{
+    BrokerPlan, CheckPlan, EnvelopePlan, ExtractPlan, ModbusPlan, MqttPlan, Table, WaveformPlan,
+    WaveformSource,
+};
+
+/// Shortest time between two reads of a sequence register, in ns: below it, the reads of short blocks would leave a device
+/// no time for anything else.
+const SEQUENCE_READ_MIN_NS: u64 = 1_000_000;
 
 /// Why a device could not be wired.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +66,14 @@ pub(crate) fn modbus(
     device: DeviceId,
     name: &str,
     plan: &ModbusPlan,
+    waveforms: &[WaveformPlan],
 ) -> Result<Option<DeviceConfig>, WiringError> {
-    if plan.points.is_empty() {
+    let windows: Vec<Window> = of_device(device, waveforms).filter_map(window).collect();
+    if plan.points.is_empty() && windows.is_empty() {
         return Ok(None);
     }
     Ok(Some(DeviceConfig {
-        windows: Vec::new(),
+        windows,
         device,
         address: resolve(&format!("device {name}"), &plan.host, plan.port)?,
         unit: plan.unit,
@@ -87,6 +98,100 @@ pub(crate) fn modbus(
     }))
 }
 
+/// The waveforms of a device, with their places in the plan.
+fn of_device(
+    device: DeviceId,
+    waveforms: &[WaveformPlan],
+) -> impl Iterator<Item = (WaveformId, &WaveformPlan)> {
+    (0..)
+        .map(WaveformId)
+        .zip(waveforms)
+        .filter(move |(_, plan)| plan.device == device)
+}
+
+/// A window of registers. Its sequence register is read twice in the time that a block spans: a block waits for half of
+/// that at most, and is read well before the next one takes its place.
+fn window((waveform, plan): (WaveformId, &WaveformPlan)) -> Option<Window> {
+    let WaveformSource::Modbus {
+        table: of,
+        address,
+        sequence,
+        sequence_width,
+        byte_order,
+        word_order,
+    } = plan.source
+    else {
+        return None;
+    };
+    Some(Window {
+        waveform,
+        table: table(of),
+        address,
+        count: plan.samples,
+        layout: SampleLayout::registers(plan.format, word_order, byte_order),
+        sequence,
+        sequence_kind: sequence_width,
+        every: DurNs::from_ns((plan.span().as_ns() / 2).max(SEQUENCE_READ_MIN_NS)),
+        rate_hz: plan.rate_hz,
+    })
+}
+
+/// A topic whose messages are blocks.
+fn wave(
+    what: &str,
+    waveform: WaveformId,
+    plan: &WaveformPlan,
+) -> Result<Option<WaveformSubscription>, WiringError> {
+    let WaveformSource::Mqtt {
+        topic,
+        qos,
+        first,
+        byte_order,
+        sequence,
+        envelope,
+    } = &plan.source
+    else {
+        return Ok(None);
+    };
+    // Offsets are 32 bits, and so are addresses at least.
+    let offset = |at: u32| usize::try_from(at).unwrap_or(usize::MAX);
+    Ok(Some(WaveformSubscription {
+        topic: topic.clone(),
+        qos: *qos,
+        waveform,
+        sequence: sequence.map(|sequence| SequenceField {
+            offset: offset(sequence.at),
+            kind: sequence.width,
+        }),
+        first: offset(*first),
+        kind: plan.format,
+        order: *byte_order,
+        count: plan.samples,
+        rate_hz: plan.rate_hz,
+        envelope: envelope
+            .as_ref()
+            .map(|envelope| envelope_config(what, topic, envelope))
+            .transpose()?,
+    }))
+}
+
+/// The queue of a device for `samples` samples, and with `block_bytes` for blocks of its waveforms.
+pub(crate) fn queue(
+    device: DeviceId,
+    samples: usize,
+    block_bytes: Option<usize>,
+    waveforms: &[WaveformPlan],
+) -> (FrameProducer, FrameConsumer) {
+    let Some(bytes) = block_bytes else {
+        return frame_queue(samples);
+    };
+    let buffers = of_device(device, waveforms)
+        .count()
+        .saturating_mul(limits::WAVEFORM_BUFFERS_EACH)
+        .saturating_add(limits::WAVEFORM_BUFFERS_SPARE);
+    frame_queue_with_blocks(samples, buffers, bytes)
+}
+
 fn table(table: Table) -> drivers_modbus::codec::Table {
     match table {
         Table::Coil => drivers_modbus::codec::Table::Coils,
@@ -101,8 +206,13 @@ pub(crate) fn mqtt(
     device: DeviceId,
     name: &str,
     plan: &MqttPlan,
+    waveforms: &[WaveformPlan],
 ) -> Result<SubscriberConfig, WiringError> {
     let what = format!("device {name}");
+    let mut waves = Vec::new();
+    for (waveform, plan) in of_device(device, waveforms) {
+        waves.extend(wave(&what, waveform, plan)?);
+    }
     let mut subscriptions = Vec::with_capacity(plan.subscriptions.len());
     for subscription in &plan.subscriptions {
         let envelope = subscription.envelope.as_ref();
@@ -125,7 +235,7 @@ pub(crate) fn mqtt(
         });
     }
     Ok(SubscriberConfig {
-        waveforms: Vec::new(),
+        waveforms: waves,
         device,
         broker: broker(&what, u64::from(device.0), &plan.broker)?,
         subscriptions,

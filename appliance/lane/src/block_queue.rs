@@ -82,7 +82,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::queue::frame_queue;
+    use crate::queue::frame_queue_with_blocks;
 
     fn block(buffer: Box<[u8]>, sequence: u64) -> Block {
         let head = BlockHead {
@@ -99,9 +99,8 @@ mod tests {
 
     #[test]
     fn a_buffer_goes_round_without_being_copied_and_an_empty_pool_says_so() {
-        let (frames, _consumer) = frame_queue(4);
-        let (blocks, mut lane) = block_queue(2, 8);
-        let mut driver = frames.with_blocks(blocks);
+        let (mut driver, mut consumer) = frame_queue_with_blocks(4, 2, 8);
+        let lane = consumer.blocks().unwrap();
         let mut addresses = Vec::new();
         for round in 0..10 {
             let buffer = driver.take_empty().unwrap();

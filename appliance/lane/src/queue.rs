@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use drivers_frame::{BlockNews, FrameSink, QueueFull, Sample, planted};
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::block_queue::BlockProducer;
+use crate::block_queue::{BlockConsumer, BlockProducer, block_queue};
 
 /// The driver's end.
 pub struct FrameProducer {
@@ -24,6 +24,7 @@ pub struct FrameConsumer {
     ring: Consumer<Sample>,
     lost: Arc<AtomicU64>,
     lost_seen: u64,
+    blocks: Option<BlockConsumer>,
 }
 
 /// A queue for `samples` samples.
@@ -40,17 +41,22 @@ pub fn frame_queue(samples: usize) -> (FrameProducer, FrameConsumer) {
             ring: consumer,
             lost,
             lost_seen: 0,
+            blocks: None,
         },
     )
 }
 
-impl FrameProducer {
-    /// With a way for waveform blocks beside that for samples.
-    #[must_use]
-    pub fn with_blocks(mut self, blocks: BlockProducer) -> Self {
-        self.blocks = Some(blocks);
-        self
-    }
+/// The same with a way for waveform blocks beside it: `buffers` of `bytes` bytes each ([`block_queue`]).
+pub fn frame_queue_with_blocks(
+    samples: usize,
+    buffers: usize,
+    bytes: usize,
+) -> (FrameProducer, FrameConsumer) {
+    let (mut producer, mut consumer) = frame_queue(samples);
+    let (to_lane, in_lane) = block_queue(buffers, bytes);
+    producer.blocks = Some(to_lane);
+    consumer.blocks = Some(in_lane);
+    (producer, consumer)
 }
 
 impl FrameSink for FrameProducer {
@@ -80,6 +86,11 @@ impl FrameSink for FrameProducer {
 }
 
 impl FrameConsumer {
+    /// The way of waveform blocks, if the device has any.
+    pub fn blocks(&mut self) -> Option<&mut BlockConsumer> {
+        self.blocks.as_mut()
+    }
+
     /// Frames lost since the last call. Ask before draining: a sample pushed after the loss is then seen after it.
     pub fn newly_lost(&mut self) -> u64 {
         let lost = self.lost.load(Ordering::Acquire);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use drivers_frame::block::SequenceType;
 use drivers_frame::{DeviceId, DurNs, SampleLayout, TagId, ValueCodec, WaveformId};
 
 use crate::codec::Table;
@@ -54,8 +55,10 @@ pub struct Window {
     pub count: u32,
     /// How samples lie in registers.
     pub layout: SampleLayout,
-    /// The sequence register: counts up by 1 with each block and wraps.
+    /// The sequence register, or the first of it: counts up by 1 with each block and wraps.
     pub sequence: u16,
+    /// Its type: one, two or four registers, in the order of the layout.
+    pub sequence_kind: SequenceType,
     /// How often it is read. A block is older than its time by at most that and the time that a cycle over the points takes.
     pub every: DurNs,
     /// Samples a second.
@@ -68,6 +71,15 @@ impl Window {
         usize::try_from(self.count)
             .unwrap_or(usize::MAX)
             .saturating_mul(self.layout.kind.bytes())
+    }
+
+    /// Registers of its sequence number.
+    pub(crate) const fn sequence_registers(&self) -> u16 {
+        match self.sequence_kind {
+            SequenceType::U8 | SequenceType::U16 => 1,
+            SequenceType::U32 => 2,
+            SequenceType::U64 => 4,
+        }
     }
 
     /// Its registers; 65,535 for more than there can be.

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use drivers_frame::block::SequenceType;
 use drivers_frame::{DurNs, TagId, ValueType, WaveformId};
 use rt_config::limits::{
     FRAME_SAMPLES_MAX, MODBUS_BITS_MAX, MODBUS_BLOCKS_MAX, MODBUS_REGISTERS_MAX, TAGS_MAX,
@@ -89,6 +90,11 @@ pub enum PlanError {
         /// Whose.
         waveform: WaveformId,
     },
+    /// The sequence number is narrower than a register, or reaches beyond address 65535.
+    SequenceType {
+        /// Whose.
+        waveform: WaveformId,
+    },
     /// A window's rate or period is not above zero.
     WindowTime {
         /// Whose.
@@ -161,6 +167,11 @@ impl core::fmt::Display for PlanError {
             Self::SequenceInWindow { waveform } => write!(
                 f,
                 "waveform {}: its sequence register is one of the window's; name the register that counts the blocks",
+                waveform.0
+            ),
+            Self::SequenceType { waveform } => write!(
+                f,
+                "waveform {}: its sequence number must be u16, u32 or u64, in registers up to 65535",
                 waveform.0
             ),
             Self::WindowTime { waveform } => write!(
@@ -343,8 +354,15 @@ pub(crate) fn check_windows(windows: &[Window]) -> Result<(), PlanError> {
                 samples: window.count,
             });
         }
-        if (address..end).contains(&usize::from(window.sequence)) {
+        let sequence = usize::from(window.sequence);
+        let sequence_end = sequence.saturating_add(usize::from(window.sequence_registers()));
+        if sequence < end && address < sequence_end {
             return Err(PlanError::SequenceInWindow { waveform });
+        }
+        if window.sequence_kind == SequenceType::U8
+            || sequence_end > usize::from(u16::MAX).saturating_add(1)
+        {
+            return Err(PlanError::SequenceType { waveform });
         }
         let rate = window.rate_hz;
         if !(rate.is_finite() && rate > 0.0) || window.every == DurNs::ZERO {

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 
+use drivers_frame::block::SequenceType;
 use drivers_frame::{
     BlockNews, ByteOrder, Cause, DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, SampleKind,
     SampleLayout, Scaling, TagId, ValueCodec, ValueType, WaveformId, WordOrder,
@@ -34,6 +35,7 @@ fn window(count: u32) -> Window {
             ByteOrder::BigEndian,
         ),
         sequence: SEQUENCE,
+        sequence_kind: SequenceType::U16,
         every: DurNs::from_ms(10),
         rate_hz: 1_000.0,
     }
@@ -587,6 +589,37 @@ fn points_that_take_all_the_time_leave_a_window_one_read_a_cycle() {
 }
 
 #[test]
+fn a_sequence_of_two_registers_is_read_in_the_order_of_the_samples() {
+    for (words, first, second) in [
+        (WordOrder::BigEndian, 7, 0xFFFE),
+        (WordOrder::LittleEndian, 0xFFFE, 7),
+    ] {
+        let mut wide = window(2);
+        wide.sequence = 50;
+        wide.sequence_kind = SequenceType::U32;
+        wide.layout.words = words;
+        let mut bench = Bench::new(config(Poll::Continuous, Vec::new(), vec![wide]));
+        bench.device.registers.insert(50, first);
+        bench.device.registers.insert(51, second);
+        bench.run(50);
+        // 0x7FFFE counts to 0x7FFFF, then to 0x80001: one missing.
+        let (high, low) = if first == 7 { (50, 51) } else { (51, 50) };
+        bench.device.registers.insert(low, 0xFFFF);
+        bench.run(50);
+        bench.device.registers.insert(high, 8);
+        bench.device.registers.insert(low, 1);
+        bench.run(50);
+        let got: Vec<_> = bench
+            .lane
+            .blocks
+            .iter()
+            .map(|b| (b.sequence, b.gap))
+            .collect();
+        assert_eq!(got, [(0, true), (2, true)], "{words:?}");
+    }
+}
+
+#[test]
 fn two_windows_take_turns() {
     let mut second = window(60);
     second.waveform = WaveformId(4);
@@ -727,6 +760,17 @@ fn windows_that_cannot_be_are_refused() {
             PlanError::SequenceInWindow { waveform }
         );
     }
+    assert_eq!(
+        refused(|w| w.sequence_kind = SequenceType::U8),
+        PlanError::SequenceType { waveform }
+    );
+    assert_eq!(
+        refused(|w| {
+            w.sequence = START - 1;
+            w.sequence_kind = SequenceType::U32;
+        }),
+        PlanError::SequenceInWindow { waveform }
+    );
     assert_eq!(
         refused(|w| w.every = DurNs::ZERO),
         PlanError::WindowTime { waveform }

@@ -4,7 +4,7 @@ use crate::codec::{ProtocolError, QoS, check_topic};
 use crate::envelope::is_source;
 use crate::limits::{
     BACKOFF_MIN_MS, CLIENT_ID_BYTES_MAX, CREDENTIAL_BYTES_MAX, FIELDS_MAX, KEEP_ALIVE_S_MAX,
-    KEEP_ALIVE_S_MIN, SUBSCRIPTIONS_MAX, WAVEFORM_HEADER_BYTES_MAX, WAVEFORM_SAMPLES_MAX,
+    KEEP_ALIVE_S_MIN, SUBSCRIPTIONS_MAX,
 };
 use crate::payload::JsonPath;
 use crate::secret::Secret;
@@ -12,7 +12,8 @@ use drivers_frame::block::SequenceType;
 use drivers_frame::{ByteOrder, DeviceId, DurNs, SampleKind, TagId, ValueCodec, WaveformId};
 use rt_config::limits::{
     ENVELOPE_ERRORS_MAX, ENVELOPE_HEADER_BYTES_MAX, ENVELOPE_KEY_BYTES_MAX, ENVELOPE_KEY_BYTES_MIN,
-    ENVELOPE_SOURCE_BYTES_MAX, MQTT_PACKET_BYTES_MAX,
+    ENVELOPE_SOURCE_BYTES_MAX, MQTT_PACKET_BYTES_MAX, WAVEFORM_HEADER_BYTES_MAX,
+    WAVEFORM_SAMPLES_MAX,
 };
 use std::collections::BTreeSet;
 use std::fmt;
@@ -173,7 +174,7 @@ impl WaveformSubscription {
         if self.count == 0 || self.count > WAVEFORM_SAMPLES_MAX {
             return wrong(WaveformProblem::Samples(self.count));
         }
-        if self.first > WAVEFORM_HEADER_BYTES_MAX {
+        if self.first > usize::try_from(WAVEFORM_HEADER_BYTES_MAX).unwrap_or(0) {
             return wrong(WaveformProblem::First(self.first));
         }
         let end = |field: SequenceField| field.offset.saturating_add(field.kind.bytes());

@@ -4,10 +4,6 @@ use rt_config::limits::{FRAME_SAMPLES_MAX, MQTT_PACKET_BYTES_MAX, MQTT_TOPIC_BYT
 
 /// Topics one subscriber may name. A plant with one topic a tag still fits one broker connection.
 pub const SUBSCRIPTIONS_MAX: usize = 4_096;
-/// Samples of one block.
-pub const WAVEFORM_SAMPLES_MAX: u32 = 65_536;
-/// Bytes before the first sample of a payload.
-pub const WAVEFORM_HEADER_BYTES_MAX: usize = 4_096;
 /// Topics in one SUBSCRIBE packet; more are asked for in further packets, one after the other.
 pub const SUBSCRIBE_TOPICS_MAX: usize = 64;
 /// Fields of one subscription: one message is one frame.

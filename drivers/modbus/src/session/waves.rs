@@ -76,7 +76,7 @@ impl Session {
         };
         let unit = self.config.unit;
         let number = match check_read_reply(self.reader.adu(), transaction, unit, &request) {
-            Ok(data) => data.register(0).unwrap_or(0),
+            Ok(data) => self.windows.number_in(window, &data).unwrap_or(0),
             Err(ReplyError::Exception(code)) => {
                 return self.window_refused(now, read, code, request, sink);
             }

@@ -18,12 +18,14 @@
 
 use std::io::IoSliceMut;
 
-use drivers_frame::block::{BlockOrder, BlockPlace, SequenceType};
-use drivers_frame::{Block, BlockCounters, BlockHead, BlockNews, Cause, FrameSink, MonoNs};
+use drivers_frame::block::{BlockOrder, BlockPlace};
+use drivers_frame::{
+    Block, BlockCounters, BlockHead, BlockNews, ByteOrder, Cause, FrameSink, MonoNs, WordOrder,
+};
 use rt_config::limits::MODBUS_REGISTERS_MAX;
 
 use super::piece::{PieceReader, Progress};
-use crate::codec::ReadRequest;
+use crate::codec::{ReadRequest, ReplyData};
 use crate::config::Window;
 
 /// A read for a window.
@@ -53,11 +55,11 @@ enum Stage {
     /// `done` registers of window `window` are there; its number is `sequence`.
     Pieces {
         window: usize,
-        sequence: u16,
+        sequence: u64,
         done: u16,
     },
     /// All are there, and the number is to be asked for again.
-    Again { window: usize, sequence: u16 },
+    Again { window: usize, sequence: u64 },
 }
 
 #[derive(Debug)]
@@ -67,7 +69,7 @@ struct One {
     /// When its number is asked for next.
     due: MonoNs,
     /// The number that was shown last on this connection, and since when.
-    shown: Option<(u16, MonoNs)>,
+    shown: Option<(u64, MonoNs)>,
     /// Whether its block is new and was not handed over yet.
     fresh: bool,
 }
@@ -86,9 +88,9 @@ pub(super) struct Windows {
 
 impl Windows {
     pub(super) fn new(windows: Vec<Window>) -> Self {
-        let one = |config| One {
+        let one = |config: Window| One {
+            order: BlockOrder::new(config.sequence_kind),
             config,
-            order: BlockOrder::new(SequenceType::U16),
             due: MonoNs::ZERO,
             shown: None,
             fresh: false,
@@ -147,7 +149,11 @@ impl Windows {
     /// What a read asks of the device.
     pub(super) fn request(&self, read: WindowRead) -> Option<ReadRequest> {
         let (window, from, count) = match read {
-            WindowRead::Sequence { window } => (window, None, 1),
+            WindowRead::Sequence { window } => (
+                window,
+                None,
+                self.all.get(window)?.config.sequence_registers(),
+            ),
             WindowRead::Piece {
                 window,
                 from,
@@ -216,11 +222,31 @@ impl Windows {
         }
     }
 
+    /// A sequence number out of the reply to its read; the order of its registers is that of the samples.
+    pub(super) fn number_in(&self, window: usize, data: &ReplyData<'_>) -> Option<u64> {
+        let config = &self.all.get(window)?.config;
+        (0..config.sequence_registers()).try_fold(0_u64, |number, index| {
+            let index = match config.layout.words {
+                WordOrder::BigEndian => index,
+                WordOrder::LittleEndian => config
+                    .sequence_registers()
+                    .checked_sub(index)?
+                    .checked_sub(1)?,
+            };
+            let word = data.register(index)?;
+            let word = match config.layout.bytes {
+                ByteOrder::BigEndian => word,
+                ByteOrder::LittleEndian => word.swap_bytes(),
+            };
+            Some(number << 16 | u64::from(word))
+        })
+    }
+
     /// The sequence register of `window` is `number`. True when something was handed over.
     pub(super) fn number(
         &mut self,
         window: usize,
-        number: u16,
+        number: u64,
         now: MonoNs,
         counters: &mut BlockCounters,
         sink: &mut impl FrameSink,
@@ -280,7 +306,7 @@ impl Windows {
         let (Some((number, at)), Some(buffer)) = (one.shown, self.buffer.take()) else {
             return false;
         };
-        match one.order.place_news(u64::from(number)) {
+        match one.order.place_news(number) {
             BlockPlace::Next { missing } => BlockCounters::add(&mut counters.missing, missing),
             _ => BlockCounters::add(&mut counters.restarts, 1),
         }
