@@ -28,7 +28,7 @@ pub struct Setup {
     pub acquire: &'static str,
     /// `spin` or `park`.
     pub wait: &'static str,
-    /// A period. Not `continuous` on a parked lane: with real-time priority it would leave the tests beside it no time.
+    /// A period, or `continuous`: with real-time priority that leaves the tests beside it little time.
     pub poll: &'static str,
     /// Deadline of one read.
     pub timeout: &'static str,

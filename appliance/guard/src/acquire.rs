@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 
 use crate::lane_thread::notify;
+use crate::share::Share;
 
 /// Longest sleep: after it the stop flag is looked at.
 const STOP_CHECK: DurNs = DurNs::from_ms(100);
@@ -143,6 +144,7 @@ impl Acquisition {
     /// Runs until the stop flag is set.
     pub(crate) fn run(mut self) {
         let now = || MonoNs::from_ns(monotonic_ns());
+        let mut share = Share::new(now());
         while !self.stop.load(Ordering::Acquire) {
             let mut until = MonoNs::NEVER;
             let mut again = false;
@@ -180,9 +182,16 @@ impl Acquisition {
                     notify(self.main.as_fd());
                 }
             }
-            if !again {
-                self.sleep(&interests, until.since(now()).min(STOP_CHECK));
+            let at = now();
+            if let Some(owed) = share.owed(at) {
+                // No descriptor of interest: an input that is always ready would end every sleep.
+                self.sleep(&[], owed);
+            } else if again {
+                continue;
+            } else {
+                self.sleep(&interests, until.since(at).min(STOP_CHECK));
             }
+            share.slept(at, now());
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Measured {
     pub(crate) fuel_ps: u64,
     /// Lateness of a timer.
     pub(crate) turn: DurNs,
+    /// For how long an input may wait because its reader leaves its core to others.
+    pub(crate) rest: DurNs,
 }
 
 /// Fuel of all conditions of a lane together.
@@ -94,9 +96,15 @@ pub(crate) fn judge(measured: Measured, assumed: HostAssumption) -> Option<Strin
             measured.fuel_ps, assumed.fuel_ps
         ));
     }
-    if measured.turn > assumed.turn {
+    if measured.turn.plus(measured.rest) > assumed.turn {
+        let rest = match measured.rest {
+            DurNs::ZERO => String::new(),
+            rest => format!(
+                ", and it rests for {rest} at a time because a device is polled without a period"
+            ),
+        };
         slow.push(format!(
-            "a timer wakes it {} late, assumed {}",
+            "a timer wakes it {} late{rest}, assumed {}",
             measured.turn, assumed.turn
         ));
     }
@@ -135,6 +143,7 @@ mod tests {
             let measured = Measured {
                 fuel_ps,
                 turn: DurNs::from_ns(turn),
+                rest: DurNs::ZERO,
             };
             let problem = judge(measured, ASSUMED);
             assert_eq!(problem.is_none(), fast, "H-29: {problem:?}");
@@ -142,10 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn h29_a_lane_that_rests_has_that_much_less_for_its_turn() {
+        let measured = |turn: u64| Measured {
+            fuel_ps: 0,
+            turn: DurNs::from_us(turn),
+            rest: DurNs::from_us(300),
+        };
+        assert_eq!(judge(measured(700), ASSUMED), None, "H-29");
+        let words = judge(measured(701), ASSUMED).unwrap();
+        assert!(
+            words.contains("701us late, and it rests for 300us"),
+            "{words}"
+        );
+    }
+
+    #[test]
     fn what_is_said_has_both_figures_and_what_to_do() {
         let measured = Measured {
             fuel_ps: u64::MAX,
             turn: DurNs::from_ms(3),
+            rest: DurNs::ZERO,
         };
         let words = judge(measured, ASSUMED).unwrap();
         for part in [

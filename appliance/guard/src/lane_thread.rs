@@ -25,6 +25,7 @@ use crate::acquire::{Source, interest};
 use crate::calibrate::{self, Measured};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::pulse::{Beat, Orders, Phase, Stage as Checkpoint};
+use crate::share::Share;
 use crate::stages::{Stage, Stages};
 use crate::timing::{Timing, Verdict};
 
@@ -80,6 +81,8 @@ pub(crate) struct Runner {
     pub(crate) stages: Stages,
     pub(crate) timer_period: DurNs,
     pub(crate) spin: bool,
+    /// What it leaves of its core to others when it does not spin.
+    pub(crate) share: Share,
     pub(crate) next_tick: MonoNs,
     pub(crate) stop_by: Option<MonoNs>,
     pub(crate) messages_lost: u64,
@@ -127,8 +130,12 @@ impl Runner {
                 self.beat.enter(Phase::Ended);
                 return end;
             }
-            if !progress && !self.spin {
-                self.wait();
+            if self.spin {
+                continue;
+            }
+            let owed = self.share.owed(at);
+            if !progress || owed.is_some() {
+                self.wait(owed);
             }
         }
     }
@@ -363,16 +370,26 @@ impl Runner {
     }
 
     /// Measures this host where the lane runs, and holds the lane when it is slower than assumed: the cause. `fuel` is
-    /// that of all conditions.
-    pub(crate) fn calibrate(&mut self, fuel: u64, assumed: HostAssumption) -> Option<String> {
+    /// that of all conditions, `rest` for how long an input may wait because its reader rests.
+    pub(crate) fn calibrate(
+        &mut self,
+        fuel: u64,
+        assumed: HostAssumption,
+        rest: DurNs,
+    ) -> Option<String> {
         let fuel_ps = calibrate::fuel_ps(fuel, &now, || self.lane.warm_up());
-        let turn = if self.spin {
+        let (turn, rest) = if self.spin {
             // It does not sleep, so nothing wakes it.
-            DurNs::ZERO
+            (DurNs::ZERO, DurNs::ZERO)
         } else {
-            calibrate::turn(&now, wait::sleep)
+            (calibrate::turn(&now, wait::sleep), rest)
         };
-        let cause = calibrate::judge(Measured { fuel_ps, turn }, assumed)?;
+        let measured = Measured {
+            fuel_ps,
+            turn,
+            rest,
+        };
+        let cause = calibrate::judge(measured, assumed)?;
         self.lane.hold(Hold::HostTooSlow, now());
         Some(cause)
     }

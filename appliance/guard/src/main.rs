@@ -36,6 +36,7 @@ mod report;
 mod rights;
 mod sentinel;
 mod serve;
+mod share;
 mod stages;
 mod start;
 mod state;

@@ -39,6 +39,7 @@ use crate::report::Placement;
 use crate::rights::Gate;
 use crate::sentinel::{Post, Sentinel};
 use crate::serve::{Guard, Keeper, LaneHandle};
+use crate::share::{REST, Share};
 use crate::stages::Stages;
 use crate::timing::{self, Timing};
 use crate::window::Window;
@@ -336,6 +337,7 @@ fn prepare(
             stages: Stages::new().ok_or_else(no_histogram)?,
             timer_period: plan.timer_period,
             spin,
+            share: Share::new(start),
             next_tick: MonoNs::ZERO,
             stop_by: None,
             messages_lost: 0,
@@ -348,6 +350,7 @@ fn prepare(
         calibration: Calibration {
             fuel: calibrate::fuel_of(plan),
             assumed: plan.assumed,
+            rest: rest(plan),
         },
         feeds: sources.threads,
         core,
@@ -572,6 +575,15 @@ struct Started {
 struct Calibration {
     fuel: u64,
     assumed: HostAssumption,
+    rest: DurNs,
+}
+
+/// For how long an input of a lane that parks may wait because its reader rests. One with a period leaves room anyway.
+fn rest(plan: &LanePlan) -> DurNs {
+    let unpaced = plan.devices.iter().any(|device| {
+        matches!(&device.link, LinkPlan::Modbus(modbus) if modbus.poll.is_none() && !modbus.points.is_empty())
+    });
+    if unpaced { REST } else { DurNs::ZERO }
 }
 
 fn run(
@@ -585,7 +597,12 @@ fn run(
     engine.prepare_thread();
     host::prefault_stack();
     runner.warm_up();
-    let too_slow = runner.calibrate(calibration.fuel, calibration.assumed);
+    let Calibration {
+        fuel,
+        assumed,
+        rest,
+    } = calibration;
+    let too_slow = runner.calibrate(fuel, assumed, rest);
     let _ = report.send(Started {
         placement,
         problems,

@@ -10,33 +10,35 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{Runner, now};
 
 impl Runner {
-    /// Sleeps until a socket is ready, somebody wakes the lane, or something is due.
-    pub(super) fn wait(&mut self) {
+    /// Sleeps until a socket is ready, somebody wakes the lane, or something is due. When it owes a rest it does so whether
+    /// an input is ready or not; outputs and whoever wakes it end that sleep too.
+    pub(super) fn wait(&mut self, owed: Option<DurNs>) {
         let at = now();
-        let due = self
-            .inline
-            .iter()
-            .map(|inline| inline.until)
-            .chain(
-                self.outputs
-                    .iter()
-                    .map(|output| output.connection.idle().until),
-            )
+        let outputs = self.outputs.iter();
+        let due = outputs
+            .map(|output| output.connection.idle().until)
             .fold(self.next_tick, MonoNs::min);
+        let inputs = self.inline.iter().map(|inline| inline.until);
+        let due = match owed {
+            Some(owed) => due.min(at.after(owed)),
+            None => inputs.fold(due, MonoNs::min),
+        };
         if due <= at {
             return;
         }
+        let inputs_too = owed.is_none();
         // A short list when it is enough: preparing the long one takes longer than the poll.
         const SHORT: usize = 16;
         const LONG: usize = 1 + DEVICES_MAX + OUTPUTS_MAX;
         if self.inline.len().saturating_add(self.outputs.len()) < SHORT {
-            self.wait_on::<SHORT>(due.since(at));
+            self.wait_on::<SHORT>(due.since(at), inputs_too);
         } else {
-            self.wait_on::<LONG>(due.since(at));
+            self.wait_on::<LONG>(due.since(at), inputs_too);
         }
+        self.share.slept(at, now());
     }
 
-    fn wait_on<const N: usize>(&mut self, patience: DurNs) {
+    fn wait_on<const N: usize>(&mut self, patience: DurNs, inputs_too: bool) {
         let wake = Arc::clone(&self.wake);
         let nothing = || PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::empty());
         let mut fds: [PollFd<'_>; N] = std::array::from_fn(|_| nothing());
@@ -47,7 +49,8 @@ impl Runner {
         let inline = self
             .inline
             .iter()
-            .map(|inline| (inline.source.fd(), inline.interest));
+            .map(|inline| (inline.source.fd(), inline.interest))
+            .map(|(fd, interest)| (fd.filter(|_| inputs_too), interest));
         let outputs = self
             .outputs
             .iter()
