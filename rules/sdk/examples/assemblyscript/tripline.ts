@@ -1,0 +1,1 @@
+../../assemblyscript/tripline.ts
