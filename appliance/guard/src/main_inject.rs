@@ -37,7 +37,6 @@ mod rights;
 mod sentinel;
 mod serve;
 mod share;
-mod share;
 mod stages;
 mod start;
 mod state;
