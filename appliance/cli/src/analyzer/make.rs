@@ -4,8 +4,8 @@
 //! | in the folder | tool |
 //! |---|---|
 //! | `Cargo.toml` | `cargo build --release --target wasm32-unknown-unknown`; with `TRIPLINE_WASM32_RUSTC` set, that program with `cargo build --release` |
-//! | `clang.flags` | `clang @clang.flags -o ...` |
-//! | `asconfig.json` | `npx asc --config asconfig.json --target release -o ...` |
+//! | `compile_flags.txt` | `clang @compile_flags.txt *.c -o ...` |
+//! | `package.json` | `npm run build`, which writes `build/analyzer.wasm` |
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -87,34 +87,50 @@ fn compile(folder: &Path, output: &Path) -> Result<PathBuf, CliError> {
     if folder.join("Cargo.toml").exists() {
         return cargo(folder);
     }
-    let mut command = if folder.join("clang.flags").exists() {
-        let mut command = Command::new("clang");
-        command.arg("@clang.flags");
-        command
-    } else if folder.join("asconfig.json").exists() {
-        let mut command = Command::new("npx");
-        command.args([
-            "--no-install",
-            "asc",
-            "--config",
-            "asconfig.json",
-            "--target",
-            "release",
-        ]);
-        command
-    } else {
+    if folder.join("package.json").exists() {
+        if !folder.join("node_modules").exists() {
+            return Err(AnalyzerFailure::Toolchain(format!(
+                "{}: the compiler is not there; run `npm ci` in the folder first",
+                folder.display()
+            ))
+            .into());
+        }
+        run(Command::new("npm")
+            .args(["run", "--silent", "build"])
+            .current_dir(folder))?;
+        return Ok(folder.join("build/analyzer.wasm"));
+    }
+    if !folder.join("compile_flags.txt").exists() {
         return Err(AnalyzerFailure::Toolchain(format!(
-            "{}: no Cargo.toml, clang.flags or asconfig.json says how to compile it",
+            "{}: no Cargo.toml, compile_flags.txt or package.json says how to compile it",
             folder.display()
         ))
         .into());
+    }
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CliError::File { path, source }
     };
-    let absolute = std::path::absolute(output).map_err(|source| CliError::File {
-        path: output.to_owned(),
-        source,
-    })?;
-    run(command.current_dir(folder).arg("-o").arg(&absolute))?;
-    Ok(absolute)
+    let output = std::path::absolute(output).map_err(failed(output))?;
+    let mut sources = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
+        let name = entry.map_err(failed(folder))?.file_name();
+        if Path::new(&name)
+            .extension()
+            .is_some_and(|extension| extension == "c")
+        {
+            sources.push(name);
+        }
+    }
+    // In the order of their names: the same sources are the same module.
+    sources.sort();
+    run(Command::new("clang")
+        .arg("@compile_flags.txt")
+        .args(&sources)
+        .arg("-o")
+        .arg(&output)
+        .current_dir(folder))?;
+    Ok(output)
 }
 
 /// What is read of cargo's messages.
@@ -129,8 +145,14 @@ fn cargo(folder: &Path) -> Result<PathBuf, CliError> {
     let rustc = env::var_os(RUSTC_VARIABLE).filter(|value| !value.is_empty());
     let mut command = match &rustc {
         Some(program) => {
+            // The tool asks for all of the standard library; analyzers use `core`, at most `alloc`.
             let mut command = Command::new(program);
-            command.arg("cargo");
+            command.args([
+                "sh",
+                "-c",
+                r#"CARGO_UNSTABLE_BUILD_STD=core,alloc exec "$0" "$@""#,
+                "cargo",
+            ]);
             command
         }
         None => Command::new("cargo"),
