@@ -144,7 +144,11 @@ const RUST: &[Source] = &[
 
 const C: &[Source] = &[
     IGNORE,
-    example!("clang.flags", "c/clang.flags", &[("-I../../c\n", "-I.\n")]),
+    example!(
+        "compile_flags.txt",
+        "c/compile_flags.txt",
+        &[("-I../../c\n", "-I.\n")]
+    ),
     example!("analyzer.yaml", "c/analyzer.yaml", &[]),
     example!("level-watch.cases.yaml", "c/level-watch.cases.yaml", &[]),
     example!(
