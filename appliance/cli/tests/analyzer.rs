@@ -259,3 +259,45 @@ fn a_pack_is_signed_with_a_version_of_its_own_that_is_a_number() {
         "{signed}"
     );
 }
+
+#[test]
+fn a_new_analyzer_is_a_folder_in_each_language_and_never_over_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_tripline"))
+            .args([&["analyzer", "new"], args].concat())
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    for language in ["rust", "c", "assemblyscript"] {
+        let name = format!("my-{language}");
+        let made = new(&[&name, "--language", language]);
+        assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+        let metadata = fs::read_to_string(dir.path().join(&name).join("analyzer.yaml")).unwrap();
+        let metadata = rules_pack::module::metadata("analyzer.yaml", &metadata).unwrap();
+        assert_eq!(metadata.name, name);
+        let cases = dir.path().join(&name).join(format!("{name}.cases.yaml"));
+        let cases = fs::read_to_string(cases).unwrap();
+        assert!(
+            !rules_pack::module::cases("c", &cases, &metadata)
+                .unwrap()
+                .is_empty()
+        );
+        assert!(text(&made.stdout).contains(&format!("tripline analyzer build {name}")));
+        let again = new(&[&name]);
+        assert_eq!(again.status.code(), Some(1), "{}", text(&again.stdout));
+    }
+    let bad = new(&["../elsewhere"]);
+    assert!(
+        text(&bad.stderr).contains("../elsewhere"),
+        "{}",
+        text(&bad.stderr)
+    );
+    let other = new(&["x", "--language", "cobol"]);
+    assert_eq!(other.status.code(), Some(2));
+    // No tool is asked for what is no analyzer's folder.
+    let nothing = refused(&["analyzer", "build", &dir.path().display().to_string()]);
+    assert!(nothing.contains("analyzer.yaml"), "{nothing}");
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use rules_sdk_templates::Language;
 use rules_sdk_trust::Date;
 
 use crate::args::Format;
@@ -17,6 +18,14 @@ pub struct AnalyzerArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AnalyzerCommand {
+    /// Begin a new analyzer: a folder with sources, metadata and recorded frames
+    New {
+        /// Its id, and the folder's name
+        name: String,
+        /// Language: rust, c or assemblyscript
+        #[arg(long, default_value = "rust", value_parser = language)]
+        language: Language,
+    },
     /// Compile an analyzer's folder to WebAssembly, attach its metadata, and put it through the gate
     Build {
         /// The folder, with analyzer.yaml in it
@@ -81,4 +90,11 @@ pub(super) struct SignArgs {
     /// Version of a pack, a number that only rises; a module states its own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) version: Option<u64>,
+}
+
+fn language(name: &str) -> Result<Language, String> {
+    Language::ALL
+        .into_iter()
+        .find(|language| language.name() == name)
+        .ok_or_else(|| "use rust, c or assemblyscript".into())
 }

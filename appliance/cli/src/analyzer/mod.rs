@@ -2,12 +2,13 @@
 //!
 //! | module | commands |
 //! |---|---|
-//! | `make` | `build` |
+//! | `create`, `make` | `new`, `build` |
 //! | `inspect` | `inspect` |
 //! | `frames`, `trial` | `test`, `bench`: recorded frames through the product's own sandbox |
 //! | `sign` | `keygen`, `sign` |
 
 mod args;
+mod create;
 mod frames;
 mod inspect;
 mod make;
@@ -67,6 +68,9 @@ pub enum AnalyzerFailure {
         /// Why.
         source: AnalyzerError,
     },
+    /// A name that is none.
+    #[error(transparent)]
+    Name(rules_sdk_templates::BadName),
     /// What the author's tools said.
     #[error("{0}")]
     Toolchain(String),
@@ -106,6 +110,7 @@ pub(crate) fn analyzer(
     out: &mut Out,
 ) -> Result<Exit, CliError> {
     match &args.command {
+        AnalyzerCommand::New { name, language } => create::create(name, *language, out),
         AnalyzerCommand::Build { folder, output } => {
             make::make(folder, output.as_deref(), settings, out)
         }
