@@ -18,6 +18,7 @@ pub mod press;
 mod sensor;
 mod server;
 pub mod stations;
+pub mod wave;
 mod worker;
 
 pub use sensor::SensorFault;
@@ -49,7 +50,10 @@ pub mod limits {
     /// Messages waiting for one client of the broker. A client that lets it fill is disconnected.
     pub const BROKER_QUEUE: usize = 1_024;
     /// Bytes of one packet the broker accepts or sends.
-    pub const BROKER_PACKET_BYTES_MAX: usize = 256 * 1_024;
+    /// The longest block of a waveform (256 KiB) with topic and header fits.
+    pub const BROKER_PACKET_BYTES_MAX: usize = 512 * 1_024;
+    /// The same for the sensor of waveforms.
+    pub const WAVE_PACKET_BYTES_MAX: usize = BROKER_PACKET_BYTES_MAX;
     /// Topics with a retained message. Beyond, a new retained message is delivered but not kept.
     pub const BROKER_RETAINED_MAX: usize = 4_096;
     /// Filters a client may subscribe to. Beyond, the subscription is refused (0x80).
