@@ -4,7 +4,7 @@
 //! | in the folder | tool |
 //! |---|---|
 //! | `Cargo.toml` | `cargo build --release --target wasm32-unknown-unknown`; with `TRIPLINE_WASM32_RUSTC` set, that program with `cargo build --release` |
-//! | `clang.flags` | `clang @clang.flags *.c -o ...` |
+//! | `compile_flags.txt` | `clang @compile_flags.txt *.c -o ...` |
 //! | `package.json` | `npm run build`, which writes `build/analyzer.wasm` |
 
 use std::env;
@@ -100,9 +100,9 @@ fn compile(folder: &Path, output: &Path) -> Result<PathBuf, CliError> {
             .current_dir(folder))?;
         return Ok(folder.join("build/analyzer.wasm"));
     }
-    if !folder.join("clang.flags").exists() {
+    if !folder.join("compile_flags.txt").exists() {
         return Err(AnalyzerFailure::Toolchain(format!(
-            "{}: no Cargo.toml, clang.flags or package.json says how to compile it. Begin one with `tripline analyzer new NAME`",
+            "{}: no Cargo.toml, compile_flags.txt or package.json says how to compile it. Begin one with `tripline analyzer new NAME`",
             folder.display()
         ))
         .into());
@@ -125,7 +125,7 @@ fn compile(folder: &Path, output: &Path) -> Result<PathBuf, CliError> {
     // In the order of their names: the same sources are the same module.
     sources.sort();
     run(Command::new("clang")
-        .arg("@clang.flags")
+        .arg("@compile_flags.txt")
         .args(&sources)
         .arg("-o")
         .arg(&output)
