@@ -24,6 +24,9 @@ pub struct Args {
     /// The guard's control socket [default: $XDG_RUNTIME_DIR/tripline/guard.sock, for root /run/tripline/guard.sock]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+    /// Take modules that nobody signed: for development; shown wherever the bundle is
+    #[arg(long, global = true)]
+    pub allow_unsigned: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -1,4 +1,4 @@
-//! From a pack to a bundle: read, check, compile each lane's rules, seal; and the writing of files that must be whole.
+//! From a pack to a bundle: read, check, compile each lane's rules and the modules that it names, seal; and the writing of files that must be whole.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -10,6 +10,8 @@ use rt_config::limits::{BUNDLE_BYTES_MAX, PACK_BYTES_MAX};
 use rules_bundle::{Bundle, BundleError, Code, LaneCode, Plan, SealError};
 use rules_expr::wasm::ModuleError;
 use rules_pack::Finding;
+
+use crate::install::{Beside, Folder, Tried, Unsigned};
 
 /// Why a pack did not become a bundle.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,27 @@ pub enum BuildError {
         /// Why.
         source: CompileError,
     },
+    /// A foreign module was not compiled.
+    #[error("{module}: {source}")]
+    CompileModule {
+        /// Its path, as the pack says.
+        module: String,
+        /// Why.
+        source: CompileError,
+    },
+    /// A foreign module did not do in both engines what it should.
+    #[error("{module}, {what}: {cause}")]
+    Tried {
+        /// Its path, as the pack says.
+        module: String,
+        /// Which frames.
+        what: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// What was installed cannot be remembered.
+    #[error(transparent)]
+    Versions(#[from] rules_sdk_trust::VersionsError),
     /// The bundle was not sealed.
     #[error("{0}")]
     Seal(#[from] SealError),
@@ -70,6 +93,8 @@ pub struct Checked {
     pub plan: Plan,
     /// What is probably not meant.
     pub warnings: Vec<Finding>,
+    /// The files that it names.
+    pub beside: Beside,
 }
 
 /// A sealed bundle.
@@ -81,30 +106,66 @@ pub struct Built {
     pub bundle: Bundle,
     /// What is probably not meant.
     pub warnings: Vec<Finding>,
+    /// What its modules were tried with.
+    pub tried: Tried,
+    beside: Beside,
 }
 
-/// Reads and checks the pack at `path`.
+impl Built {
+    /// Remembers the versions of the modules as installed: older ones are refused from now on. To be called before the
+    /// bundle is used.
+    ///
+    /// # Errors
+    /// [`BuildError::Versions`]: the bundle must not be used then.
+    pub fn remember(&self) -> Result<(), BuildError> {
+        Ok(self.beside.remember()?)
+    }
+}
+
+/// Reads and checks the pack at `path`, and the files that it names. Modules must be signed.
 ///
 /// # Errors
 /// [`BuildError::Read`], [`BuildError::Findings`].
 pub fn check_pack(path: &Path) -> Result<Checked, BuildError> {
-    // One byte more than a pack may have: enough for the checker to say that it is too large.
-    let bytes = read_at_most(path, PACK_BYTES_MAX + 1)?;
-    check_bytes(path, &bytes)
+    check_pack_with(path, Unsigned::Refused)
 }
 
-/// Checks a pack already read; `path` is only shown.
+/// As [`check_pack`].
+///
+/// # Errors
+/// As [`check_pack`].
+pub fn check_pack_with(path: &Path, unsigned: Unsigned) -> Result<Checked, BuildError> {
+    // One byte more than a pack may have: enough for the checker to say that it is too large.
+    let bytes = read_at_most(path, PACK_BYTES_MAX + 1)?;
+    check_bytes_with(path, &bytes, unsigned)
+}
+
+/// Checks a pack already read; `path` is shown, and where the files are that it names. Modules must be signed.
 ///
 /// # Errors
 /// [`BuildError::Findings`].
 pub fn check_bytes(path: &Path, bytes: &[u8]) -> Result<Checked, BuildError> {
+    check_bytes_with(path, bytes, Unsigned::Refused)
+}
+
+/// As [`check_bytes`].
+///
+/// # Errors
+/// As [`check_bytes`].
+pub fn check_bytes_with(
+    path: &Path,
+    bytes: &[u8],
+    unsigned: Unsigned,
+) -> Result<Checked, BuildError> {
     let name = path.to_string_lossy();
     let text = String::from_utf8_lossy(bytes).into_owned();
-    match rules_pack::load_bytes(&name, bytes) {
+    let folder = Folder::of(path, unsigned);
+    match rules_pack::load_bytes(&name, bytes, &folder) {
         Ok(loaded) => Ok(Checked {
             text,
             plan: loaded.plan,
             warnings: loaded.warnings,
+            beside: Beside::of(&folder, loaded.modules, loaded.blocks),
         }),
         Err(findings) => Err(BuildError::Findings {
             path: path.to_owned(),
@@ -137,11 +198,13 @@ pub fn compile(checked: Checked) -> Result<Built, BuildError> {
             })?;
         codes.push(LaneCode { wasm, native });
     }
+    let (modules, tried) = checked.beside.compile(&engine, &checked.plan)?;
     let bytes = rules_bundle::seal(
         &checked.plan,
         Code {
             lanes: &codes,
-            ..Code::default()
+            modules: &modules,
+            blocks: &checked.beside.blocks,
         },
         &checked.text,
     )?;
@@ -151,6 +214,8 @@ pub fn compile(checked: Checked) -> Result<Built, BuildError> {
         bytes,
         bundle,
         warnings: checked.warnings,
+        tried,
+        beside: checked.beside,
     })
 }
 

@@ -10,6 +10,7 @@
 //! | `demo` | `demo` |
 //! | [`prooftest`] | `prooftest` |
 //! | [`analyzer`] | `analyzer` |
+//! | [`install`], [`trust`] | the modules that a pack names: read, trusted, tried, compiled |
 //! | `table`, `paint`, `units`, `out` | how it looks |
 //!
 //! Which thread: the main thread of `tripline`, never a lane, never the guard. May it block: yes. Hazards: H-46 to H-48
@@ -20,6 +21,7 @@ pub mod analyzer;
 pub mod args;
 pub mod build;
 pub mod cases;
+pub mod install;
 pub mod prooftest;
 pub mod settings;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rules_bundle::{LanePlan, LinkPlan, Plan};
+use rules_bundle::{LanePlan, LinkPlan, ModulePlan, Plan};
 use rules_pack::Finding;
 
 use crate::build::{self, BuildError, Built, Checked};
@@ -22,7 +22,7 @@ const COSTLIEST: usize = 10;
 
 /// `tripline check PACK`.
 pub(crate) fn check(path: &Path, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
-    let checked = loaded(build::check_pack(path), settings)?;
+    let checked = loaded(build::check_pack_with(path, settings.unsigned), settings)?;
     summary(&checked.plan, out)?;
     reaction::reactions(&checked.plan, out)?;
     Ok(Exit::Ok)
@@ -35,7 +35,10 @@ pub(crate) fn test(
     settings: &Settings,
     out: &mut Out,
 ) -> Result<Exit, CliError> {
-    let built = build::compile(loaded(build::check_pack(path), settings)?)?;
+    let built = build::compile(loaded(
+        build::check_pack_with(path, settings.unsigned),
+        settings,
+    )?)?;
     let file = file.map_or_else(|| cases::beside(path), Path::to_owned);
     let passed = as_recorded(cases::check(&file, &built), settings)?;
     let head = out.tone(Tone::Good, "as recorded").to_string();
@@ -73,18 +76,24 @@ pub(crate) fn build(
     settings: &Settings,
     out: &mut Out,
 ) -> Result<Exit, CliError> {
-    let checked = loaded(build::check_pack(path), settings)?;
+    let checked = loaded(build::check_pack_with(path, settings.unsigned), settings)?;
     let built = build::compile(checked)?;
     let file = cases::beside(path);
     let passed = file
         .exists()
         .then(|| as_recorded(cases::check(&file, &built), settings))
         .transpose()?;
+    built.remember()?;
     build::write_whole(output, &built.bytes).map_err(|source| CliError::File {
         path: output.to_owned(),
         source,
     })?;
-    let Built { bytes, bundle, .. } = built;
+    let Built {
+        bytes,
+        bundle,
+        tried,
+        ..
+    } = built;
     let size = units::size(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     let head = out.tone(Tone::Good, "built").to_string();
     out.line(format_args!("{head} {} ({size})", output.display()))?;
@@ -93,6 +102,15 @@ pub(crate) fn build(
         bundle.plan.name, bundle.plan.version
     ))?;
     out.line(format_args!("  bundle  {}", bundle.hash))?;
+    if tried.modules > 0 {
+        out.line(format_args!(
+            "  modules {}, {} in two engines bit for bit ({} recorded), {}",
+            tried.modules,
+            counted(usize::try_from(tried.frames).unwrap_or(usize::MAX), "frame"),
+            tried.recorded,
+            counted(tried.canaries, "canary trial"),
+        ))?;
+    }
     match passed {
         Some(passed) => out.line(format_args!("  cases   {}, as recorded", counts(passed)))?,
         None => out.line(format_args!(
@@ -145,7 +163,11 @@ pub(crate) fn summary(plan: &Plan, out: &mut Out) -> Result<(), CliError> {
     }
     for lane in &plan.lanes {
         out.line("")?;
-        lane_summary(lane, out)?;
+        lane_summary(lane, &plan.modules, out)?;
+    }
+    if !plan.modules.is_empty() {
+        out.line("")?;
+        modules_summary(&plan.modules, out)?;
     }
     out.line("")?;
     match &plan.alerts {
@@ -157,20 +179,66 @@ pub(crate) fn summary(plan: &Plan, out: &mut Out) -> Result<(), CliError> {
     }
 }
 
-fn lane_summary(lane: &LanePlan, out: &mut Out) -> Result<(), CliError> {
-    let modbus = |device: &&rules_bundle::DevicePlan| matches!(device.link, LinkPlan::Modbus(_));
-    let modbus = lane.devices.iter().filter(modbus).count();
+/// Who vouches for what runs.
+fn modules_summary(modules: &[ModulePlan], out: &mut Out) -> Result<(), CliError> {
+    for module in modules {
+        let by = match &module.signature {
+            Some(signature) => format!("signed by {}", signature.signer),
+            None => out
+                .tone(Tone::Bad, "UNSIGNED, for development only")
+                .to_string(),
+        };
+        let sha: String = module
+            .sha256
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        out.line(format_args!(
+            "module {} {}: {by}, sha256 {sha}...",
+            module.name, module.version
+        ))?;
+    }
+    Ok(())
+}
+
+fn lane_summary(lane: &LanePlan, modules: &[ModulePlan], out: &mut Out) -> Result<(), CliError> {
+    let count = |of: fn(&LinkPlan) -> bool| {
+        let devices = lane.devices.iter();
+        devices.filter(|device| of(&device.link)).count()
+    };
+    let modbus = count(|link| matches!(link, LinkPlan::Modbus(_)));
+    let mqtt = count(|link| matches!(link, LinkPlan::Mqtt(_)));
     let name = out
         .tone(Tone::Strong, format_args!("lane {}", lane.name))
         .to_string();
     out.line(format_args!(
-        "{name}: {} ({modbus} Modbus, {} MQTT), {}, {}, {}",
-        counted(lane.devices.len(), "device"),
-        lane.devices.len().saturating_sub(modbus),
+        "{name}: {} ({modbus} Modbus, {mqtt} MQTT), {}, {}, {}",
+        counted(modbus.saturating_add(mqtt), "device"),
         counted(lane.tags.len(), "tag"),
         counted(lane.rules.len(), "rule"),
         counted(lane.outputs.len(), "output"),
     ))?;
+    for waveform in &lane.waveforms {
+        out.line(format_args!(
+            "  waveform {}: {} samples of {} at {} Hz, a block spans {}",
+            waveform.name,
+            waveform.samples,
+            waveform.unit,
+            waveform.rate_hz,
+            units::time(waveform.span().as_ns()),
+        ))?;
+    }
+    for (_, name, analyzer) in lane.analyzers() {
+        let module = modules.get(usize::from(analyzer.module));
+        out.line(format_args!(
+            "  analyzer {name}: {}, {}, at most {} fuel and {} a call",
+            module.map_or("?", |module| &module.name),
+            analyzer.class.as_str(),
+            analyzer.fuel,
+            units::time(analyzer.deadline.as_ns()),
+        ))?;
+    }
     let mut rules: Vec<_> = lane.rules.iter().collect();
     if rules.len() > RULES_LISTED {
         let total: u64 = rules.iter().map(|rule| rule.fuel()).sum();

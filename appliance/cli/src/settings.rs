@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::args::Args;
+use crate::install::Unsigned;
 use crate::paint::Paint;
 
 /// Resolved once, before anything is done.
@@ -16,6 +17,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Whether it was named by the caller; a hint then repeats it.
     pub socket_named: bool,
+    /// Whether modules are taken that nobody signed.
+    pub(crate) unsigned: Unsigned,
     /// Colours on standard output.
     pub(crate) paint: Paint,
     /// Colours on standard error.
@@ -53,6 +56,11 @@ impl Settings {
         Self {
             socket_named: around.option.is_some(),
             socket: socket_path(around),
+            unsigned: if args.allow_unsigned {
+                Unsigned::Allowed
+            } else {
+                Unsigned::Refused
+            },
             paint: Paint::new(!plain && io::stdout().is_terminal()),
             error_paint: Paint::new(!plain && io::stderr().is_terminal()),
         }

@@ -5,12 +5,15 @@
 //! since an unusable input trips without the rule's delays, they do not count there.
 //!
 //! Pure: no clock, no measurement. The host's speed is the plan's assumption ([`crate::HostAssumption`]), which the guard
-//! measures at start. What is *not* in the sums, because the plan does not know it: the time a window needs to fill, the
+//! measures at start. Analyzers in the tick are in its full load; what they derive arrives when what they look at has, a
+//! whole block after the cause ([`analyzers`]). What is *not* in the sums, because the plan does not know it: the time a window needs to fill, the
 //! sensor's own delay, a deviation that must last before a channel is bad, and what an escalation adds when an output
 //! fails.
 //!
 //! Which thread: the pack compiler's, and the guard's main thread at start; never a lane (it allocates). May it block: no.
 //! Hazards: H-29 (a bound to hold measurements against), I1.
+
+mod analyzers;
 
 use std::net::IpAddr;
 
@@ -43,6 +46,8 @@ pub enum TermKind {
     Freshness,
     /// From a ready socket to the tick that takes the frame; twice with a thread between.
     Turn,
+    /// Until an analyzer is called that is called by the clock, and until one that runs in the background has answered.
+    Analyzer,
     /// The rule's on-delay.
     OnDelay,
     /// The rule's debounce, at most.
@@ -74,6 +79,7 @@ impl TermKind {
             Self::Transport => "last sample under way",
             Self::Freshness => "stale_after",
             Self::Turn => "turn",
+            Self::Analyzer => "analyzer",
             Self::Tick => "tick at full load",
             Self::OnDelay => "for",
             Self::Debounce => "debounce",
@@ -184,6 +190,8 @@ struct Arrival {
     stale_after: DurNs,
     /// From the ready socket to the tick.
     turn: DurNs,
+    /// What analyzers add besides the tick.
+    analysis: DurNs,
 }
 
 impl Arrival {
@@ -194,11 +202,14 @@ impl Arrival {
 
     fn by_condition(&self) -> DurNs {
         let sampled = self.acquisition.plus(self.tolerated);
-        sampled.min(self.silence()).plus(self.turn)
+        sampled
+            .min(self.silence())
+            .plus(self.turn)
+            .plus(self.analysis)
     }
 
     fn by_loss(&self) -> DurNs {
-        self.silence().plus(self.turn)
+        self.silence().plus(self.turn).plus(self.analysis)
     }
 }
 
@@ -212,15 +223,16 @@ impl<'p> Budget<'p> {
         let ps = fuel
             .saturating_mul(EVALUATIONS)
             .saturating_mul(u64::from(lane.assumed.fuel_ps));
+        let rules = DurNs::from_ns(ps.div_ceil(1_000));
         Self {
             lane,
             arrivals: arrivals(lane),
-            tick: DurNs::from_ns(ps.div_ceil(1_000)),
+            tick: rules.plus(analyzers::in_tick(lane)),
             stops: stops_of_groups(lane),
         }
     }
 
-    /// The lane's evaluation of every rule, once.
+    /// The lane's evaluation of every rule, and a call of every analyzer that runs in the tick, once.
     pub fn tick(&self) -> DurNs {
         self.tick
     }
@@ -250,6 +262,7 @@ impl<'p> Budget<'p> {
             path.add(TermKind::Freshness, name, arrival.stale_after);
         }
         path.add(TermKind::Turn, "", arrival.turn);
+        path.add(TermKind::Analyzer, name, arrival.analysis);
         self.delay(rule, path);
         self.act(rule, path);
         let path = &mut worst.loss;
@@ -258,6 +271,7 @@ impl<'p> Budget<'p> {
         path.add(TermKind::Freshness, name, arrival.stale_after);
         path.add(TermKind::Timer, "", self.lane.timer_period);
         path.add(TermKind::Turn, "", arrival.turn);
+        path.add(TermKind::Analyzer, name, arrival.analysis);
         if self.excludes(rule) {
             self.delay(rule, path);
         }
@@ -423,9 +437,11 @@ fn arrivals(lane: &LanePlan) -> Vec<Arrival> {
         match &device.link {
             LinkPlan::Modbus(modbus) => modbus_arrivals(lane, modbus, thread, &mut arrivals),
             LinkPlan::Mqtt(mqtt) => mqtt_arrivals(lane, mqtt, thread, &mut arrivals),
+            // They lean on what drivers deliver.
             LinkPlan::Analyzer(_) => {}
         }
     }
+    analyzers::arrivals(lane, thread, &mut arrivals);
     arrivals
 }
 

@@ -156,7 +156,7 @@ choice! {
 }
 
 /// A number, a boolean, a list of registers, `bad` or `silent`.
-#[derive(Debug, schemars::JsonSchema)]
+#[derive(Clone, Debug, schemars::JsonSchema)]
 #[schemars(transparent)]
 pub(crate) struct RawStimulus(#[schemars(with = "serde_json::Value")] Stimulus);
 

@@ -76,7 +76,7 @@ codes! {
     BadText = 19 "a text is empty, too long or holds control characters",
     OneOf = 20 "exactly one of several keys is needed",
     TooMany = 21 "more of something than the limits allow",
-    NotSupported = 22 "a part of the format is not supported by this version",
+    // 022 was a part of the format that was reserved for later; there is none any more.
     // Names.
     UnknownName = 30 "a name does not resolve",
     NameTaken = 31 "a name means two things",
@@ -105,6 +105,7 @@ codes! {
     BadEnvelope = 63 "an envelope is not well formed, or stated twice",
     MqttOnly = 64 "a key is for MQTT topics only",
     BadSwitch = 65 "a tag that switches something is not a boolean",
+    BadWaveform = 66 "a waveform is not well formed",
     // Outputs.
     OutputTwice = 70 "two outputs write the same place",
     BadRunValue = 71 "the value that permits to run is not well formed",
@@ -153,6 +154,17 @@ codes! {
     CaseFailed = 120 "a pack decides otherwise than a recorded case says",
     // Modules.
     BadModule = 140 "what a module says of itself is not what the ABI allows",
+    FileMissing = 141 "a file beside the pack cannot be read",
+    ModuleRefused = 142 "a module is not what an analyzer may be, or nobody vouches for it",
+    // Analyzers.
+    BadAnalyzer = 143 "an analyzer is not wired as its module wants",
+    AnalyzerOrder = 144 "an analyzer reads what it must not wait for",
+    AnalyzerBounds = 145 "the bounds of an analyzer are not well formed",
+    BadCanary = 146 "a canary is not well formed",
+    BackgroundDanger = 150 "a stop hangs on an analyzer that has no time promised",
+    NoCanary = 151 "nothing shows that a quiet analyzer would speak",
+    UnsignedModule = 152 "nobody vouches for a module",
+    UnusedWaveform = 153 "no analyzer looks at a waveform",
     // Never the author's fault.
     Defect = 999 "a defect in Tripline itself",
 }

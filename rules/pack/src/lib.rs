@@ -12,6 +12,7 @@
 //! A pack loads whole or not at all. The reference for people is `docs/pack-reference.md`.
 #![forbid(unsafe_code)]
 
+mod beside;
 pub mod cases;
 mod check;
 mod either;
@@ -33,11 +34,14 @@ mod yaml;
 use rt_config::limits::PACK_BYTES_MAX;
 use rules_bundle::Plan;
 
+pub use beside::{Alone, Beside};
+pub use check::modules::ModuleFile;
 pub use finding::{Code, Finding, Severity};
 pub use render::render;
 pub use schema::json_schema;
 
 use check::CheckedPack;
+use check::modules::Modules;
 use finding::Findings;
 use raw::Pack;
 use read::{Cx, Read};
@@ -49,37 +53,59 @@ use yaml::Problem;
 pub struct Loaded {
     /// What it means.
     pub plan: Plan,
+    /// The modules of the plan, in its order.
+    pub modules: Vec<ModuleFile>,
+    /// The blocks of the plan, in its order.
+    pub blocks: Vec<Vec<u8>>,
     /// What is probably not meant; in the order of the file.
     pub warnings: Vec<Finding>,
 }
 
-/// Reads and checks a pack. `file_name` is only shown.
+/// Reads and checks a pack that names no other file. `file_name` is only shown.
 ///
 /// # Errors
 /// All findings, errors and warnings, in the order of the file; at least one is an error. At most some hundred are
 /// listed, the rest is counted in the last one. A file that is not YAML gives the first place at which it is not.
 pub fn load(file_name: &str, source: &str) -> Result<Loaded, Vec<Finding>> {
+    load_beside(file_name, source, &Alone)
+}
+
+/// As [`load`], of a pack that may name files beside itself.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_beside(
+    file_name: &str,
+    source: &str,
+    beside: &dyn Beside,
+) -> Result<Loaded, Vec<Finding>> {
     let lines = Lines::new(source);
     let mut findings = Findings::new(&lines);
-    let plan = compile(source, &mut findings);
+    let plan = compile(source, beside, &mut findings);
     let failed = findings.errors() > 0;
     let findings = findings.finish(file_name);
     match plan {
-        Some(plan) if !failed => Ok(Loaded {
+        Some((plan, modules)) if !failed => Ok(Loaded {
             plan,
+            modules: modules.files,
+            blocks: modules.blocks,
             warnings: findings,
         }),
         _ => Err(findings),
     }
 }
 
-/// As [`load`], from bytes that may not be text.
+/// As [`load_beside`], from bytes that may not be text.
 ///
 /// # Errors
 /// As [`load`]; a file that is not UTF-8 gives one finding at the first byte that is not.
-pub fn load_bytes(file_name: &str, bytes: &[u8]) -> Result<Loaded, Vec<Finding>> {
+pub fn load_bytes(
+    file_name: &str,
+    bytes: &[u8],
+    beside: &dyn Beside,
+) -> Result<Loaded, Vec<Finding>> {
     match std::str::from_utf8(bytes) {
-        Ok(source) => load(file_name, source),
+        Ok(source) => load_beside(file_name, source, beside),
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let source = std::str::from_utf8(good).unwrap_or_default();
@@ -97,7 +123,11 @@ pub fn load_bytes(file_name: &str, bytes: &[u8]) -> Result<Loaded, Vec<Finding>>
     }
 }
 
-fn compile(source: &str, findings: &mut Findings<'_>) -> Option<Plan> {
+fn compile(
+    source: &str,
+    beside: &dyn Beside,
+    findings: &mut Findings<'_>,
+) -> Option<(Plan, Modules)> {
     let root = parse(source, findings)?;
     let mut cx = Cx { source, findings };
     // A pack of another version is another language: what else is found would only mislead.
@@ -107,7 +137,7 @@ fn compile(source: &str, findings: &mut Findings<'_>) -> Option<Plan> {
         scalar::Version::read(&version.value, &version.key_span, &mut cx)?;
     }
     let pack = Pack::read(&root, &(0..0), &mut cx)?;
-    let checked = CheckedPack::new(&pack, &mut cx)?;
+    let checked = CheckedPack::new(&pack, beside, &mut cx)?;
     let plan = resolve::plan(&checked);
     let defect = match &plan {
         None => Some("something that was checked does not resolve".to_owned()),
@@ -125,7 +155,7 @@ fn compile(source: &str, findings: &mut Findings<'_>) -> Option<Plan> {
     if let Some(plan) = &plan {
         check::reaction::judge(&checked, plan, cx.findings);
     }
-    plan
+    plan.map(|plan| (plan, checked.into_modules()))
 }
 
 /// Text to nodes, with the parser's errors in our words.

@@ -44,7 +44,7 @@ impl<T: Read> Slot for Option<T> {
 }
 
 /// A required field. Empty only after an error was reported.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Req<T>(Option<T>);
 
 impl<T> Default for Req<T> {
@@ -56,6 +56,11 @@ impl<T> Default for Req<T> {
 impl<T> Req<T> {
     pub(crate) fn get(&self) -> Option<&T> {
         self.0.as_ref()
+    }
+
+    /// What was not read but made.
+    pub(crate) const fn of(value: T) -> Self {
+        Self(Some(value))
     }
 }
 
@@ -88,7 +93,7 @@ impl<T: JsonSchema> JsonSchema for Req<T> {
 /// Declares a record: fields, reader, known keys, JSON Schema.
 macro_rules! record {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident : $ty:ty),* $(,)? }) => {
-        #[derive(Debug, Default, schemars::JsonSchema)]
+        #[derive(Clone, Debug, Default, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
         $(#[$meta])*
         pub(crate) struct $name {
@@ -449,7 +454,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// A list.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct List<T> {
     pub(crate) items: Vec<T>,
     /// Whether every item could be read.
@@ -516,7 +521,7 @@ impl<T: JsonSchema> JsonSchema for List<T> {
 }
 
 /// A mapping whose keys are names that the author chose, in the order of the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Map<T> {
     pub(crate) entries: Vec<Named<T>>,
     /// The key of the mapping.
@@ -524,7 +529,7 @@ pub(crate) struct Map<T> {
 }
 
 /// A name and what it stands for. `value` is absent when it was wrong, so that the name still resolves.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Named<T> {
     pub(crate) name: String,
     pub(crate) span: Span,

@@ -1,10 +1,11 @@
 //! From the checked pack to the plan: everything divided among lanes, every name an index.
 
+mod analyzers;
 mod outputs;
 
 use std::collections::HashMap;
 
-use drivers_frame::{DeviceId, TagId};
+use drivers_frame::{DeviceId, TagId, WaveformId};
 use rt_config::limits::WINDOW_SAMPLES_MAX;
 use rules_bundle::{
     DevicePlan, Enable, FieldPlan, LanePlan, LinkPlan, ModbusPlan, MqttPlan, Multiplier, Plan,
@@ -12,9 +13,10 @@ use rules_bundle::{
 };
 use rules_expr::{Compiled, Input};
 
-use crate::check::model::{self, Device, Lane, Link, ModbusLink, Place, Rule, Tag, of_channel};
+use crate::check::model::{self, Lane, Link, ModbusLink, Place, Rule, Tag, of_channel};
+use crate::check::sample_period_ns;
 use crate::check::{CheckedPack, Parts, ns};
-use crate::limits::{CONTINUOUS_PERIOD_NS, MQTT_PERIOD_NS, WINDOW_RESERVE};
+use crate::limits::WINDOW_RESERVE;
 
 /// The plan of a checked pack. `None` would be a defect of the checks: something they let through does not resolve.
 pub(crate) fn plan(pack: &CheckedPack) -> Option<Plan> {
@@ -27,8 +29,13 @@ pub(crate) fn plan(pack: &CheckedPack) -> Option<Plan> {
         version: parts.version.to_owned(),
         description: parts.description.to_owned(),
         lanes,
-        modules: Vec::new(),
-        blocks: Vec::new(),
+        modules: parts.modules.plans.clone(),
+        blocks: parts
+            .modules
+            .blocks
+            .iter()
+            .map(|block| u32::try_from(block.len()).ok())
+            .collect::<Option<_>>()?,
         alerts: parts.alerts.cloned(),
     })
 }
@@ -38,13 +45,20 @@ struct Ids {
     devices: HashMap<usize, DeviceId>,
     tags: HashMap<usize, TagId>,
     outputs: HashMap<usize, u16>,
+    waveforms: HashMap<usize, WaveformId>,
 }
 
 fn ids(lane: usize, parts: &Parts<'_>) -> Option<Ids> {
     let number = |position: usize| u16::try_from(position).ok();
     let lane_of = |tag: &Tag| parts.devices.get(tag.device?)?.lane;
-    // A device without tags is written to, but never read: its outputs have connections of their own.
-    let read = |device: usize| parts.tags.iter().any(|tag| tag.device == Some(device));
+    // A device without tags and waveforms is written to, but never read: its outputs have connections of their own.
+    let read = |device: usize| {
+        parts.tags.iter().any(|tag| tag.device == Some(device))
+            || parts
+                .waveforms
+                .iter()
+                .any(|waveform| waveform.device == Some(device))
+    };
     let devices = parts
         .devices
         .iter()
@@ -69,10 +83,22 @@ fn ids(lane: usize, parts: &Parts<'_>) -> Option<Ids> {
         .enumerate()
         .map(|(position, (index, _))| Some((index, number(position)?)))
         .collect::<Option<_>>()?;
+    let waveforms = parts
+        .waveforms
+        .iter()
+        .enumerate()
+        .filter(|(_, waveform)| {
+            let device = waveform.device.and_then(|device| parts.devices.get(device));
+            device.and_then(|device| device.lane) == Some(lane)
+        })
+        .enumerate()
+        .map(|(position, (index, _))| Some((index, WaveformId(number(position)?))))
+        .collect::<Option<_>>()?;
     Some(Ids {
         devices,
         tags,
         outputs,
+        waveforms,
     })
 }
 
@@ -88,7 +114,7 @@ fn lane_plan(index: usize, parts: &Parts<'_>) -> Option<LanePlan> {
         timer_period: ns(lane.timer_ns),
         devices: device_plans(parts, &ids)?,
         tags: tag_plans(parts, &ids)?,
-        waveforms: Vec::new(),
+        waveforms: analyzers::waveforms(parts, &ids)?,
         windows: Vec::new(),
         ages: Vec::new(),
         qualities: Vec::new(),
@@ -238,7 +264,7 @@ impl<'r> Slots<'r> {
         let periods: HashMap<&str, u64> = parts
             .tags
             .iter()
-            .filter_map(|tag| Some((tag.name.as_str(), period_ns(tag, parts.devices)?)))
+            .filter_map(|tag| Some((tag.name.as_str(), sample_period_ns(tag, parts.devices)?)))
             .collect();
         let mut slots = Self {
             tags,
@@ -294,13 +320,6 @@ fn push_once(tag: TagId, seen: &mut HashMap<TagId, usize>, table: &mut Vec<TagId
     });
 }
 
-fn period_ns(tag: &Tag, devices: &[Device]) -> Option<u64> {
-    match devices.get(tag.device?)?.link.as_ref()? {
-        Link::Modbus(modbus) => Some(modbus.poll_ns.unwrap_or(CONTINUOUS_PERIOD_NS)),
-        Link::Mqtt(_) => Some(MQTT_PERIOD_NS),
-    }
-}
-
 /// Samples to reserve: twice the expected number, since reads come in bursts after a delay, and a few.
 fn capacity(span_ns: u64, period_ns: u64) -> u32 {
     let most = u64::try_from(WINDOW_SAMPLES_MAX).unwrap_or(u64::MAX);
@@ -332,6 +351,9 @@ fn device_plans(parts: &Parts<'_>, ids: &Ids) -> Option<Vec<DevicePlan>> {
                         broker: broker.clone(),
                         subscriptions: subscriptions(tags, ids)?,
                     }),
+                    Link::Analyzer(analyzer) => {
+                        LinkPlan::Analyzer(Box::new(analyzers::plan(&analyzer.plan, ids)?))
+                    }
                 },
             })
         })

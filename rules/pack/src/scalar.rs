@@ -405,25 +405,6 @@ impl Read for Version {
     }
 }
 
-/// A part of the format that is reserved. Reading it is an error that says so.
-#[derive(Debug)]
-pub(crate) struct Reserved;
-
-impl Read for Reserved {
-    fn read(_: &Node, owner: &Span, cx: &mut Cx<'_, '_>) -> Option<Self> {
-        let key = cx.source.get(owner.clone()).unwrap_or_default();
-        cx.findings
-            .error(
-                Code::NotSupported,
-                owner,
-                format!("{key} are not supported by this version"),
-                "remove this part; write the conditions as rules with `avg`, `rms`, `rate` and the other windows",
-            )
-            .label("reserved");
-        None
-    }
-}
-
 macro_rules! inline_schema {
     ([$($generics:tt)*] $name:ty, $title:literal, $schema:tt) => {
         impl $($generics)* JsonSchema for $name {
@@ -460,4 +441,3 @@ inline_schema!([] Poll, "Poll", {
 });
 inline_schema!([] Bounds, "Range", { "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 });
 inline_schema!([] Version, "Version", { "const": 1 });
-inline_schema!([] Reserved, "Reserved", { "not": {} });

@@ -1,9 +1,12 @@
 //! The schema, the reference and the defaults agree with what is read.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "helpers of tests fail the test"
 )]
+
+mod common;
 
 use std::collections::BTreeSet;
 
@@ -195,7 +198,7 @@ fn stated_defaults_are_the_real_ones() {
 #[test]
 fn the_partial_examples_of_the_reference_are_parts_of_a_pack_that_loads() {
     let whole = include_str!("good/reference-parts.yaml");
-    let loaded = rules_pack::load("reference-parts.yaml", whole)
+    let loaded = rules_pack::load_beside("reference-parts.yaml", whole, &common::Shelf)
         .unwrap_or_else(|findings| panic!("{}", rules_pack::render(&findings, whole, false)));
     assert_eq!(loaded.warnings, []);
     let known: BTreeSet<&str> = whole.lines().map(str::trim).collect();

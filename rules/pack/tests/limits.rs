@@ -245,7 +245,9 @@ fn a_flood_of_findings_is_cut_and_counted() {
 
 #[test]
 fn text_that_is_not_utf8_is_refused_at_its_place() {
-    let findings = rules_pack::load_bytes("x.yaml", b"tripline: 1\npack: \xff\n").unwrap_err();
+    let findings =
+        rules_pack::load_bytes("x.yaml", b"tripline: 1\npack: \xff\n", &rules_pack::Alone)
+            .unwrap_err();
     let [finding] = findings.as_slice() else {
         panic!("{findings:?}")
     };
@@ -254,7 +256,7 @@ fn text_that_is_not_utf8_is_refused_at_its_place() {
         (Code::NotUtf8, 2, 7)
     );
     assert!(!rules_pack::render(&findings, "", true).is_empty());
-    assert!(rules_pack::load_bytes("x.yaml", pack(&SMALL).as_bytes()).is_ok());
+    assert!(rules_pack::load_bytes("x.yaml", pack(&SMALL).as_bytes(), &rules_pack::Alone).is_ok());
 }
 
 /// Channels of `votings` votings of two tags each, and rules that use them.

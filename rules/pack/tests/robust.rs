@@ -203,7 +203,7 @@ proptest! {
         if let Ok(source) = std::str::from_utf8(&bytes) {
             hold(source)?;
         } else {
-            let findings = rules_pack::load_bytes("any.yaml", &bytes).unwrap_err();
+            let findings = rules_pack::load_bytes("any.yaml", &bytes, &rules_pack::Alone).unwrap_err();
             prop_assert_eq!(findings.len(), 1);
         }
     }

@@ -9,11 +9,11 @@
 
 mod args;
 mod create;
-mod frames;
+pub(crate) mod frames;
 mod inspect;
 mod make;
 mod sign;
-mod trial;
+pub(crate) mod trial;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -28,8 +28,8 @@ const PATIENCE: DurNs = DurNs::from_ms(60_000);
 
 /// What one frame came to.
 #[derive(Clone, Debug, PartialEq)]
-struct Outcome {
-    answer: Result<Answer, AnalyzerFault>,
+pub(crate) struct Outcome {
+    pub(crate) answer: Result<Answer, AnalyzerFault>,
     outputs: Vec<OutputValue>,
     state: Option<u64>,
 }
@@ -335,7 +335,7 @@ fn answer(
     (answer, outputs)
 }
 
-fn run(instance: &mut AnalyzerInstance, metadata: &Metadata, frame: &Given) -> Outcome {
+pub(crate) fn run(instance: &mut AnalyzerInstance, metadata: &Metadata, frame: &Given) -> Outcome {
     let (answer, outputs) = answer(instance, metadata, frame);
     let state = answer.is_ok().then(|| instance.state_hash().ok()).flatten();
     Outcome {
@@ -346,7 +346,7 @@ fn run(instance: &mut AnalyzerInstance, metadata: &Metadata, frame: &Given) -> O
 }
 
 /// Bit for bit.
-fn same(one: &Outcome, two: &Outcome) -> bool {
+pub(crate) fn same(one: &Outcome, two: &Outcome) -> bool {
     let bits = |outcome: &Outcome| {
         outcome
             .outputs
@@ -358,7 +358,7 @@ fn same(one: &Outcome, two: &Outcome) -> bool {
 }
 
 /// What the second engine says otherwise.
-fn differs(
+pub(crate) fn differs(
     first: &Outcome,
     reference: &mut Reference,
     frame: &Given,

@@ -142,7 +142,7 @@ pub(crate) fn prooftest(
     if !args.simulate && !args.yes_i_am_at_the_machine && !io::stdin().is_terminal() {
         return Err(ProofError::NobodyThere.into());
     }
-    let checked = pack::loaded(build::check_pack(path), settings)?;
+    let checked = pack::loaded(build::check_pack_with(path, settings.unsigned), settings)?;
     known_rule(&checked, args.rule.as_deref())?;
     // Before anything moves: a test whose result cannot be signed is not begun.
     let key = file(&args.key, sign::Key::read_or_make(&args.key))?;

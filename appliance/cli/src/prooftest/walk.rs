@@ -46,6 +46,7 @@ pub fn simulate(
         text: checked.text.clone(),
         plan: checked.plan.clone(),
         warnings: Vec::new(),
+        beside: checked.beside.clone(),
     })?;
     let mut report = Report::begin(
         Mode::Simulated,
@@ -59,6 +60,7 @@ pub fn simulate(
         text: checked.text,
         plan: plan.clone(),
         warnings: Vec::new(),
+        beside: checked.beside,
     })?;
     let mut scenes = Vec::with_capacity(plan.lanes.len());
     for (index, lane) in plan.lanes.iter().enumerate() {

@@ -101,10 +101,11 @@ fn dead_band(written: &crate::scalar::Quantity, cx: &mut Cx<'_, '_>) -> Option<D
 }
 
 /// Shortest time between two samples of a tag. `None` when its device is not known.
-pub(super) fn sample_period_ns(tag: &Tag, devices: &[Device]) -> Option<u64> {
+pub(crate) fn sample_period_ns(tag: &Tag, devices: &[Device]) -> Option<u64> {
     match devices.get(tag.device?)?.link.as_ref()? {
         Link::Modbus(modbus) => Some(modbus.poll_ns.unwrap_or(CONTINUOUS_PERIOD_NS)),
         Link::Mqtt(_) => Some(MQTT_PERIOD_NS),
+        Link::Analyzer(analyzer) => Some(analyzer.period_ns),
     }
 }
 

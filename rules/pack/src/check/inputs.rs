@@ -204,7 +204,7 @@ fn frozen_check(frozen: &raw::Frozen, cx: &mut Cx<'_, '_>) -> Option<FrozenCheck
     })
 }
 
-fn envelope_plan(envelope: &raw::Envelope, cx: &mut Cx<'_, '_>) -> Option<EnvelopePlan> {
+pub(super) fn envelope_plan(envelope: &raw::Envelope, cx: &mut Cx<'_, '_>) -> Option<EnvelopePlan> {
     let max_delay = envelope
         .max_delay
         .as_ref()

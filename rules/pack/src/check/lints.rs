@@ -7,7 +7,7 @@ use rt_config::limits::{CONDITIONS_MAX, STALE_CLASSES_MAX, WINDOWS_MAX};
 use rules_bundle::{Level, Table};
 use rules_expr::Input;
 
-use super::model::{Device, Lane, Link, Output, Place, Rule, Tag, Voting};
+use super::model::{Device, Lane, Link, Output, Place, Rule, Tag, Voting, Waveform};
 use crate::finding::Code;
 use crate::read::Cx;
 
@@ -16,6 +16,7 @@ pub(super) struct All<'c> {
     pub(super) lanes: &'c [Lane],
     pub(super) devices: &'c [Device],
     pub(super) tags: &'c [Tag],
+    pub(super) waveforms: &'c [Waveform],
     pub(super) votings: &'c [Voting],
     pub(super) outputs: &'c [Output],
     pub(super) rules: &'c [Rule],
@@ -38,8 +39,9 @@ pub(super) fn whole(all: &All<'_>, stops_are_clear: bool, cx: &mut Cx<'_, '_>) {
     unused_lanes(all, cx);
     two_types(all, cx);
     finer_than_timer(all, cx);
-    super::votings::lint(all.votings, all.tags, all.devices, cx);
+    super::votings::lint(all, cx);
     super::stops::lint(all.outputs, cx);
+    super::trust::lint(all, cx);
     alerts_too_late(all, cx);
 }
 

@@ -3,6 +3,8 @@
 //! Parts are checked in the order in which they depend on one another. A part that is wrong is reported once and then
 //! treated as unknown, so that its users do not report consequences.
 
+mod analyzers;
+mod canary;
 mod condition;
 mod decide;
 mod devices;
@@ -11,6 +13,7 @@ mod inputs;
 mod lints;
 mod meaning;
 pub(crate) mod model;
+pub(crate) mod modules;
 mod names;
 mod outputs;
 mod payload;
@@ -20,18 +23,24 @@ mod stops;
 mod switch;
 mod tags;
 mod text;
+mod trust;
 mod votings;
 mod watchdogs;
+mod waveforms;
+
+pub(crate) use condition::sample_period_ns;
 
 use drivers_frame::DurNs;
 use rules_bundle::AlertPlan;
 
+use crate::beside::Beside;
 use crate::finding::Code;
 use crate::raw;
 use crate::read::{Cx, Span};
 use crate::scalar::Text;
 use crate::suggest::nearest;
-use model::{Device, Lane, Output, Rule, Tag, Voting, index};
+use model::{Device, Lane, Output, Rule, Tag, Voting, Waveform, index};
+use modules::Modules;
 
 /// A pack without errors. Made by [`CheckedPack::new`] only.
 pub(crate) struct CheckedPack {
@@ -41,6 +50,8 @@ pub(crate) struct CheckedPack {
     lanes: Vec<Lane>,
     devices: Vec<Device>,
     tags: Vec<Tag>,
+    waveforms: Vec<Waveform>,
+    modules: Modules,
     votings: Vec<Voting>,
     outputs: Vec<Output>,
     rules: Vec<Rule>,
@@ -55,6 +66,8 @@ pub(crate) struct Parts<'p> {
     pub(crate) lanes: &'p [Lane],
     pub(crate) devices: &'p [Device],
     pub(crate) tags: &'p [Tag],
+    pub(crate) waveforms: &'p [Waveform],
+    pub(crate) modules: &'p Modules,
     pub(crate) votings: &'p [Voting],
     pub(crate) outputs: &'p [Output],
     pub(crate) rules: &'p [Rule],
@@ -63,7 +76,7 @@ pub(crate) struct Parts<'p> {
 
 impl CheckedPack {
     /// Checks everything. `None` when there was any error, in this step or while reading.
-    pub(crate) fn new(pack: &raw::Pack, cx: &mut Cx<'_, '_>) -> Option<Self> {
+    pub(crate) fn new(pack: &raw::Pack, beside: &dyn Beside, cx: &mut Cx<'_, '_>) -> Option<Self> {
         let info = pack.pack.get();
         if let Some(name) = info.and_then(|info| info.name.get()) {
             text::check_pack_name(name, cx);
@@ -96,10 +109,30 @@ impl CheckedPack {
             .and_then(|alerts| alert_plan(alerts, &mut clients, cx));
         let device_names: Vec<String> = devices.iter().map(|device| device.name.clone()).collect();
         let device_index = index(device_names.iter().map(String::as_str));
-        let tags = match pack.tags.get() {
+        let mut tags = match pack.tags.get() {
             Some(map) => tags::tags(map, &mut devices, &device_index, cx),
             None => Vec::new(),
         };
+        let waveforms = waveforms::waveforms(
+            pack.waveforms.as_ref(),
+            &mut devices,
+            &device_index,
+            &tags,
+            cx,
+        );
+        let mut modules = Modules::default();
+        let mut added = analyzers::analyzers(
+            pack.analyzers.as_ref(),
+            &mut analyzers::World {
+                lanes: &lanes,
+                devices: &mut devices,
+                tags: &mut tags,
+                waveforms: &waveforms,
+                modules: &mut modules,
+                beside,
+            },
+            cx,
+        );
         let tag_index = index(tags.iter().map(|tag| tag.name.as_str()));
         let inputs = outputs::Inputs {
             lanes: &lanes,
@@ -134,7 +167,8 @@ impl CheckedPack {
         let output_names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
         let output_index = index(output_names.iter().map(String::as_str));
 
-        let names = names::Names::new(&tags, pack, cx);
+        let broken = std::mem::take(&mut added.broken);
+        let names = names::Names::new(&tags, broken, pack, cx);
         let world = rules::World {
             lanes: &lanes,
             devices: &devices,
@@ -148,9 +182,9 @@ impl CheckedPack {
         let mut stops_are_clear = false;
         let rules = match pack.rules.get() {
             Some(list) => {
-                let rules = rules::rules(list, &world, &mut outputs, cx);
+                let rules = rules::rules(list, &added.rules, &world, &mut outputs, cx);
                 stops::settle(&mut outputs, &switches, cx);
-                stops_are_clear = rules::stops_are_clear(list, &world);
+                stops_are_clear = rules::stops_are_clear(list, &added.rules, &world);
                 if cx.findings.errors() == 0 {
                     names.lint_unused(cx);
                 }
@@ -164,6 +198,7 @@ impl CheckedPack {
                 lanes: &lanes,
                 devices: &devices,
                 tags: &tags,
+                waveforms: &waveforms,
                 votings: &votings,
                 outputs: &outputs,
                 rules: &rules,
@@ -185,11 +220,18 @@ impl CheckedPack {
             lanes,
             devices,
             tags,
+            waveforms,
+            modules,
             votings,
             outputs,
             rules,
             alerts,
         })
+    }
+
+    /// What was read of the files beside the pack.
+    pub(crate) fn into_modules(self) -> Modules {
+        self.modules
     }
 
     /// The parts, for the resolver.
@@ -201,6 +243,8 @@ impl CheckedPack {
             lanes: &self.lanes,
             devices: &self.devices,
             tags: &self.tags,
+            waveforms: &self.waveforms,
+            modules: &self.modules,
             votings: &self.votings,
             outputs: &self.outputs,
             rules: &self.rules,

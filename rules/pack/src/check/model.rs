@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use drivers_frame::ValueCodec;
 use rules_bundle::{
-    Acquire, BrokerPlan, Debounce, DeviationPlan, EnvelopePlan, ExtractPlan, HostAssumption,
-    InputChecks, Level, OnBad, OutputTarget, ReadBackPlan, Reintegration, Table, Wait,
-    WatchdogPlan,
+    Acquire, AnalyzerPlan, BrokerPlan, Debounce, DeviationPlan, EnvelopePlan, ExtractPlan,
+    HostAssumption, InputChecks, Level, OnBad, OutputTarget, ReadBackPlan, Reintegration, Table,
+    Wait, WatchdogPlan, WaveformPlan,
 };
 use rules_expr::{Compiled, Input, Unit};
 
@@ -42,6 +42,28 @@ pub(crate) struct Device {
 pub(crate) enum Link {
     Modbus(ModbusLink),
     Mqtt(BrokerPlan),
+    Analyzer(Box<AnalyzerLink>),
+}
+
+/// An analyzer.
+pub(crate) struct AnalyzerLink {
+    /// With the pack's indices of tags and waveforms in the places of the lane's.
+    pub(crate) plan: AnalyzerPlan,
+    /// Shortest time between two of its results.
+    pub(crate) period_ns: u64,
+    /// Where the pack states its class.
+    pub(crate) class_span: Span,
+}
+
+/// A source of blocks.
+pub(crate) struct Waveform {
+    pub(crate) name: String,
+    pub(crate) span: Span,
+    pub(crate) device: Option<usize>,
+    pub(crate) unit: Option<Unit>,
+    /// Without its device.
+    pub(crate) plan: Option<WaveformPlan>,
+    pub(crate) used: Cell<bool>,
 }
 
 /// A Modbus device without its points.

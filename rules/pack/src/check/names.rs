@@ -38,10 +38,17 @@ pub(super) struct Names<'n> {
     /// The tag that stands for each channel of the voting whose rule is looked at, and whether it was asked for.
     channel: Cell<Option<usize>>,
     channel_read: Cell<bool>,
+    /// Analyzers that are wrong: what they would derive is not known.
+    wrong: Vec<String>,
 }
 
 impl<'n> Names<'n> {
-    pub(super) fn new(tags: &'n [Tag], pack: &'n raw::Pack, cx: &mut Cx<'_, '_>) -> Self {
+    pub(super) fn new(
+        tags: &'n [Tag],
+        wrong: Vec<String>,
+        pack: &'n raw::Pack,
+        cx: &mut Cx<'_, '_>,
+    ) -> Self {
         let mut names = Self {
             tags,
             index: super::model::index(tags.iter().map(|tag| tag.name.as_str())),
@@ -52,6 +59,7 @@ impl<'n> Names<'n> {
             suggest: Cell::new(true),
             channel: Cell::new(None),
             channel_read: Cell::new(false),
+            wrong,
         };
         names.constants = constants(pack.constants.as_ref(), cx);
         names.macros = macros(pack.macros.as_ref(), cx);
@@ -148,6 +156,12 @@ impl<'n> Names<'n> {
     }
 }
 
+/// Whether a name is that of an output of this analyzer.
+fn is_of(name: &str, analyzer: &str) -> bool {
+    let rest = name.strip_prefix(analyzer);
+    rest.is_some_and(|rest| rest.starts_with('.'))
+}
+
 fn constants<'n>(
     map: Option<&'n Map<Quantity>>,
     cx: &mut Cx<'_, '_>,
@@ -213,6 +227,9 @@ impl Scope for Names<'_> {
         } else {
             self.tag_index(name)
         };
+        if index.is_none() && self.wrong.iter().any(|analyzer| is_of(name, analyzer)) {
+            self.broken.set(true);
+        }
         let tag = index.and_then(|index| self.tags.get(index))?;
         tag.used.set(true);
         if !tag.known {

@@ -113,6 +113,9 @@ fn shorten(term: &Term, lane: &LanePlan) -> String {
             let tag = lane.tags.iter().find(|tag| tag.name == term.of);
             let device = tag.and_then(|tag| lane.devices.get(usize::from(tag.device.0)));
             match device.map(|device| &device.link) {
+                Some(rules_bundle::LinkPlan::Analyzer(_)) => {
+                    "declare the `period` of the waveform, take shorter blocks, or read the inputs more often"
+                }
                 Some(rules_bundle::LinkPlan::Mqtt(_)) => {
                     "declare the `period` of the topic, or shorten it"
                 }
@@ -124,7 +127,10 @@ fn shorten(term: &Term, lane: &LanePlan) -> String {
             "shorten `stale_after`, the device's `timeout` or, of a topic, declare its `period`"
         }
         TermKind::Turn | TermKind::Write => "state a faster host, `assume: { turn: 500us }`",
-        TermKind::Tick => "divide the rules among lanes, or state a faster host",
+        TermKind::Tick => {
+            "shorten the `deadline` of analyzers, divide the rules among lanes, or state a faster host"
+        }
+        TermKind::Analyzer => "give the analyzer the class `safety`, or call it more often",
         TermKind::OnDelay => "shorten `for`",
         TermKind::Debounce => "shorten the debounce's `within`",
         TermKind::Timer => "shorten the lane's `timer`",

@@ -30,15 +30,17 @@ pub(super) struct World<'w> {
     pub(super) switches: &'w Switches<'w>,
 }
 
-/// Checks the rules. Those with errors are left out; the pack does not load then.
+/// Checks the rules, and those that analyzers' verdicts are. Those with errors are left out; the pack does not load then.
 pub(super) fn rules(
     list: &List<raw::Rule>,
+    verdicts: &[raw::Rule],
     world: &World<'_>,
     outputs: &mut [Output],
     cx: &mut Cx<'_, '_>,
 ) -> Vec<Rule> {
-    at_most("rules", list.items.len(), RULES_MAX, &list.at, cx);
-    if list.items.is_empty() {
+    let count = list.items.len().saturating_add(verdicts.len());
+    at_most("rules", count, RULES_MAX, &list.at, cx);
+    if count == 0 {
         cx.findings.warning(
             Code::NoRules,
             &list.at,
@@ -47,8 +49,8 @@ pub(super) fn rules(
         );
     }
     let mut ids: HashMap<&str, &Span> = HashMap::new();
-    let mut checked = Vec::with_capacity(list.items.len().min(RULES_MAX));
-    for raw in list.items.iter().take(RULES_MAX) {
+    let mut checked = Vec::with_capacity(count.min(RULES_MAX));
+    for raw in list.items.iter().chain(verdicts).take(RULES_MAX) {
         if let Some(id) = raw.id.get() {
             check_id("rule", &id.value, &id.span, cx);
             match ids.get(id.value.as_str()) {
@@ -299,9 +301,14 @@ fn stops(raw: &raw::Rule, world: &World<'_>, cx: &mut Cx<'_, '_>) -> Vec<usize> 
 }
 
 /// Whether it is known of every rule what it stops; otherwise an output may only seem to be unused.
-pub(super) fn stops_are_clear(list: &List<raw::Rule>, world: &World<'_>) -> bool {
+pub(super) fn stops_are_clear(
+    list: &List<raw::Rule>,
+    verdicts: &[raw::Rule],
+    world: &World<'_>,
+) -> bool {
+    let mut rules = list.items.iter().chain(verdicts);
     list.complete
-        && list.items.iter().all(|rule| match rule.stops.as_ref() {
+        && rules.all(|rule| match rule.stops.as_ref() {
             Some(stops) => {
                 stops.complete
                     && stops

@@ -146,7 +146,8 @@ fn one_source(raw: &raw::Tag, device: Option<&Device>, cx: &mut Cx<'_, '_>) -> O
             let fits = match device.and_then(|device| device.link.as_ref()) {
                 Some(Link::Modbus(_)) => !mqtt,
                 Some(Link::Mqtt(_)) => mqtt,
-                None => return None,
+                // A tag names only what is under `devices`.
+                Some(Link::Analyzer(_)) | None => return None,
             };
             if !fits {
                 let name = device.map_or("", |device| device.name.as_str());

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rt_config::limits::{VOTING_CHANNELS_MAX, VOTINGS_MAX};
 use rules_bundle::{DeviationPlan, OnBad};
 
+use super::lints::All;
 use super::model::{Device, Index, Lane, Link, Tag, Voting};
 use super::text::{check_id, positive};
 use super::{at_most, ns, unknown_name};
@@ -256,8 +257,8 @@ fn deviation_plan(raw: &raw::Deviation, cx: &mut Cx<'_, '_>) -> Option<Deviation
 }
 
 /// What is allowed and costs something. Called when the pack has no error.
-pub(super) fn lint(votings: &[Voting], tags: &[Tag], devices: &[Device], cx: &mut Cx<'_, '_>) {
-    for voting in votings {
+pub(super) fn lint(all: &All<'_>, cx: &mut Cx<'_, '_>) {
+    for voting in all.votings {
         if !voting.used.get() {
             cx.findings
                 .warning(
@@ -268,28 +269,25 @@ pub(super) fn lint(votings: &[Voting], tags: &[Tag], devices: &[Device], cx: &mu
                 )
                 .label("not used");
         }
-        common_cause(voting, tags, devices, cx);
+        common_cause(voting, all, cx);
         if voting.on_bad == OnBad::Exclude {
             excluded(voting, cx);
         }
     }
 }
 
-/// Channels behind one device, or one host, fail together (H-50).
-fn common_cause(voting: &Voting, tags: &[Tag], devices: &[Device], cx: &mut Cx<'_, '_>) {
+/// Channels behind one device, one host, or one analyzer fail together (H-50). What an analyzer derives hangs on everything
+/// that it reads.
+fn common_cause(voting: &Voting, all: &All<'_>, cx: &mut Cx<'_, '_>) {
     let mut shared: Vec<(String, Vec<&str>)> = Vec::new();
-    for tag in voting.channels.iter().filter_map(|tag| tags.get(*tag)) {
-        let Some(device) = tag.device.and_then(|device| devices.get(device)) else {
-            continue;
-        };
-        let host = match &device.link {
-            Some(Link::Modbus(modbus)) => modbus.host.to_ascii_lowercase(),
-            Some(Link::Mqtt(broker)) => broker.host.to_ascii_lowercase(),
-            None => continue,
-        };
-        match shared.iter_mut().find(|(known, _)| *known == host) {
-            Some((_, names)) => names.push(&tag.name),
-            None => shared.push((host, vec![&tag.name])),
+    for tag in voting.channels.iter().filter_map(|tag| all.tags.get(*tag)) {
+        let mut places = Vec::new();
+        places_of(tag.device, all, &mut places);
+        for place in places {
+            match shared.iter_mut().find(|(known, _)| *known == place) {
+                Some((_, names)) => names.push(&tag.name),
+                None => shared.push((place, vec![&tag.name])),
+            }
         }
     }
     let Some((host, names)) = shared.iter().find(|(_, names)| names.len() > 1) else {
@@ -309,6 +307,43 @@ fn common_cause(voting: &Voting, tags: &[Tag], devices: &[Device], cx: &mut Cx<'
             ),
         )
         .label("shared by channels");
+}
+
+/// The places that a device's values come from, each once: hosts, and analyzers by their names.
+fn places_of(device: Option<usize>, all: &All<'_>, places: &mut Vec<String>) {
+    let Some(device) = device.and_then(|device| all.devices.get(device)) else {
+        return;
+    };
+    let mut add = |place: String| {
+        let new = !places.contains(&place);
+        if new {
+            places.push(place);
+        }
+        new
+    };
+    match &device.link {
+        Some(Link::Modbus(modbus)) => {
+            add(modbus.host.to_ascii_lowercase());
+        }
+        Some(Link::Mqtt(broker)) => {
+            add(broker.host.to_ascii_lowercase());
+        }
+        Some(Link::Analyzer(analyzer)) => {
+            // Analyzers read earlier ones only, so this ends.
+            if !add(device.name.clone()) {
+                return;
+            }
+            for input in &analyzer.plan.inputs {
+                let tag = all.tags.get(usize::from(input.tag.0));
+                places_of(tag.and_then(|tag| tag.device), all, places);
+            }
+            if let Some(used) = analyzer.plan.waveform {
+                let waveform = all.waveforms.get(usize::from(used.index.0));
+                places_of(waveform.and_then(|waveform| waveform.device), all, places);
+            }
+        }
+        None => {}
+    }
 }
 
 fn excluded(voting: &Voting, cx: &mut Cx<'_, '_>) {

@@ -229,7 +229,7 @@ choice! {
 }
 
 /// A number, `bad` or `stale`.
-#[derive(Debug, schemars::JsonSchema)]
+#[derive(Clone, Debug, schemars::JsonSchema)]
 #[schemars(transparent)]
 pub(crate) struct RawInput(#[schemars(with = "serde_json::Value")] InputValue);
 
@@ -244,7 +244,7 @@ impl Read for RawInput {
 }
 
 /// A number, a list of the lowest and the highest, or `bad`.
-#[derive(Debug, schemars::JsonSchema)]
+#[derive(Clone, Debug, schemars::JsonSchema)]
 #[schemars(transparent)]
 pub(crate) struct RawExpected(#[schemars(with = "serde_json::Value")] Expected);
 

@@ -1,13 +1,15 @@
 //! The pack format, version 1, as it is written. Each record is its own reader and JSON Schema (see `read`); the
 //! doc comments are what editors show. What the parts mean together is judged by `check`.
 
+mod analyzers;
 mod outputs;
 mod rules;
 mod tags;
 
 use crate::read::{List, Map, Req, choice, record};
-use crate::scalar::{Duration, Expression, Int, Poll, Quantity, Reserved, Text, Version};
+use crate::scalar::{Duration, Expression, Int, Poll, Quantity, Text, Version};
 
+pub(crate) use analyzers::*;
 pub(crate) use outputs::*;
 pub(crate) use rules::*;
 pub(crate) use tags::*;
@@ -37,8 +39,10 @@ record! {
         macros: Option<Map<Expression>>,
         /// Redundant channels that decide together, by id.
         votings: Option<Map<Voting>>,
-        /// Foreign analyzers. Not supported by this version.
-        analyzers: Option<Reserved>,
+        /// Sources of blocks of samples, by id.
+        waveforms: Option<Map<Waveform>>,
+        /// Foreign modules that turn values and blocks into tags and verdicts, by id.
+        analyzers: Option<Map<Analyzer>>,
         /// Conditions and what they cause.
         rules: Req<List<Rule>>,
         /// Where state changes are told.

@@ -91,7 +91,7 @@ record! {
 }
 
 /// The device's own watchdog.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Watchdog {
     /// It has none.
     None,

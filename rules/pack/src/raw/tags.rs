@@ -151,7 +151,7 @@ record! {
 }
 
 /// How a channel comes back after it was bad.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Reintegrate {
     /// When a person acknowledged it.
     Acknowledge,
@@ -182,7 +182,7 @@ record! {
 }
 
 /// How an envelope is checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum EnvelopeCheck {
     /// CRC-32C.
     Crc32c,
@@ -217,7 +217,7 @@ record! {
 }
 
 /// Where a value is in an MQTT payload.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Payload {
     /// The whole payload is a number.
     Number,

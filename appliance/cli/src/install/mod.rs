@@ -1,0 +1,200 @@
+//! What a pack names beside itself, on its way into a bundle: files read once, trusted or not, tried in two engines, compiled.
+//!
+//! | module | does |
+//! |---|---|
+//! | here | reads files beside the pack, asks who vouches for a module, compiles |
+//! | `both` | the same frames through the product's sandbox and through the second engine, bit for bit (H-42) |
+
+mod both;
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use appliance_sandbox::Engine;
+use rules_bundle::{ModuleCode, Plan, SignaturePlan};
+use rules_pack::ModuleFile;
+use rules_sdk_abi::metadata::Metadata;
+use rules_sdk_trust::{Artefact, Kind, Policy, SIGNATURE_SUFFIX, Trust, VersionsError, limits};
+
+use crate::build::BuildError;
+use crate::trust;
+
+/// Whether modules are taken that nobody signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsigned {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are taken: for development. Shown wherever the bundle is.
+    Allowed,
+}
+
+/// The files beside a pack, as they were read when it was checked.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Modules, in the order of the plan.
+    pub modules: Vec<ModuleFile>,
+    /// Blocks, in the order of the plan.
+    pub blocks: Vec<Vec<u8>>,
+    /// The pack's folder.
+    pub folder: PathBuf,
+    trust: Option<Rc<RefCell<Policy>>>,
+}
+
+/// What was tried of a bundle's modules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Modules.
+    pub modules: usize,
+    /// Frames that both engines were given.
+    pub frames: u64,
+    /// Of those, frames of recorded cases.
+    pub recorded: u64,
+    /// Canaries that spoke.
+    pub canaries: usize,
+}
+
+impl Beside {
+    /// The files of a pack that was checked in `folder`.
+    pub(crate) fn of(folder: &Folder, modules: Vec<ModuleFile>, blocks: Vec<Vec<u8>>) -> Self {
+        Self {
+            modules,
+            blocks,
+            folder: folder.root.clone(),
+            trust: folder.policy.borrow().clone(),
+        }
+    }
+
+    /// Remembers the versions that were admitted: older ones are refused from now on.
+    ///
+    /// # Errors
+    /// [`VersionsError`]: the bundle must not be used then.
+    pub fn remember(&self) -> Result<(), VersionsError> {
+        self.trust
+            .as_ref()
+            .map_or(Ok(()), |policy| policy.borrow().commit())
+    }
+
+    /// Tries every module in both engines and compiles it.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub(crate) fn compile(
+        &self,
+        engine: &Engine,
+        plan: &Plan,
+    ) -> Result<(Vec<ModuleCode>, Tried), BuildError> {
+        let tried = both::modules(engine, plan, self)?;
+        let code = |module: &ModuleFile| {
+            let native = appliance_sandbox::compile(engine, &module.wasm).map_err(|source| {
+                BuildError::CompileModule {
+                    module: module.path.clone(),
+                    source,
+                }
+            })?;
+            Ok(ModuleCode {
+                wasm: module.wasm.clone(),
+                native,
+            })
+        };
+        let codes = self
+            .modules
+            .iter()
+            .map(code)
+            .collect::<Result<_, BuildError>>()?;
+        Ok((codes, tried))
+    }
+}
+
+/// Files in a pack's folder, and this gateway's trust.
+pub(crate) struct Folder {
+    root: PathBuf,
+    unsigned: Unsigned,
+    /// Made when the first module asks for it: a pack without modules needs no keys.
+    policy: RefCell<Option<Rc<RefCell<Policy>>>>,
+}
+
+impl Folder {
+    /// The folder in which the pack at `path` lies.
+    pub(crate) fn of(path: &Path, unsigned: Unsigned) -> Self {
+        let root = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Self {
+            root,
+            unsigned,
+            policy: RefCell::new(None),
+        }
+    }
+
+    fn policy(&self) -> Result<Rc<RefCell<Policy>>, String> {
+        if let Some(policy) = self.policy.borrow().as_ref() {
+            return Ok(Rc::clone(policy));
+        }
+        let policy =
+            trust::policy(self.unsigned == Unsigned::Allowed).map_err(|error| error.to_string())?;
+        let policy = Rc::new(RefCell::new(policy));
+        *self.policy.borrow_mut() = Some(Rc::clone(&policy));
+        Ok(policy)
+    }
+}
+
+impl rules_pack::Beside for Folder {
+    fn read(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+        let read = || {
+            let path = self.root.join(path);
+            let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+            let file = File::open(&path)?;
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::other("not a regular file"));
+            }
+            let mut bytes = Vec::new();
+            file.take(most).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|error: io::Error| error.to_string())
+    }
+
+    fn vouch(
+        &self,
+        path: &str,
+        metadata: &Metadata,
+        wasm: &[u8],
+    ) -> Result<Option<SignaturePlan>, String> {
+        let policy = self.policy()?;
+        let beside = self.root.join(format!("{path}{SIGNATURE_SUFFIX}"));
+        let signature = match File::open(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => {
+                let mut text = String::new();
+                opened
+                    .and_then(|file| {
+                        file.take(limits::SIGNATURE_BYTES_MAX.saturating_add(1))
+                            .read_to_string(&mut text)
+                    })
+                    .map_err(|error| format!("{}: {error}", beside.display()))?;
+                Some(text)
+            }
+        };
+        let artefact = Artefact {
+            kind: Kind::Analyzer,
+            id: &metadata.name,
+            version: Some(metadata.version.into()),
+        };
+        let trust = policy
+            .borrow_mut()
+            .admit(&artefact, wasm, signature.as_deref())
+            .map_err(|refusal| refusal.to_string())?;
+        Ok(match trust {
+            Trust::Unsigned => None,
+            Trust::Signed { signer, manifest } => Some(SignaturePlan {
+                signer,
+                expires: manifest.expires.map(rules_sdk_trust::Date::ends_at),
+            }),
+        })
+    }
+}

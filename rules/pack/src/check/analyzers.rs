@@ -1,0 +1,862 @@
+//! Analyzers: wired to their modules, their outputs made tags of a device of their own.
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+
+use drivers_frame::{DurNs, SampleKind, TagId, WaveformId};
+use rt_config::limits::{ANALYZER_DEADLINE_MAX_MS, ANALYZER_FUEL_MAX, ANALYZERS_MAX, DEVICES_MAX};
+use rules_bundle::{
+    AnalyzerClass, AnalyzerInput, AnalyzerOutput, AnalyzerPlan, FailureVerdict, FlapLimit,
+    InputChecks, Reintegration, Trigger, WaveformUse,
+};
+use rules_expr::{Conversion, Unit, parse_quantity, parse_unit};
+use rules_sdk_abi::SampleFormat;
+use rules_sdk_abi::metadata::{self, Metadata};
+
+use super::condition::sample_period_ns;
+use super::model::{AnalyzerLink, Device, Lane, Link, Tag, Waveform};
+use super::modules::Modules;
+use super::text::{check_name, positive};
+use super::{at_most, canary, ns, unknown_name};
+use crate::beside::Beside;
+use crate::finding::Code;
+use crate::raw::{self, ClassWord, FailureWord, LevelWord, VerdictRule};
+use crate::read::{Cx, Map, Named, Span, list_of};
+use crate::scalar::{Quantity, Text};
+
+/// What analyzers are checked in. Devices and tags grow by theirs.
+pub(super) struct World<'w> {
+    pub(super) lanes: &'w [Lane],
+    pub(super) devices: &'w mut Vec<Device>,
+    pub(super) tags: &'w mut Vec<Tag>,
+    pub(super) waveforms: &'w [Waveform],
+    pub(super) modules: &'w mut Modules,
+    pub(super) beside: &'w dyn Beside,
+}
+
+/// What analyzers add to rules and names.
+#[derive(Default)]
+pub(super) struct Added {
+    /// What their verdicts cause.
+    pub(super) rules: Vec<raw::Rule>,
+    /// Names of those that are wrong: whatever begins with one is not judged.
+    pub(super) broken: Vec<String>,
+}
+
+/// Checks the analyzers, in the order of the pack.
+pub(super) fn analyzers(
+    map: Option<&Map<raw::Analyzer>>,
+    world: &mut World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Added {
+    let mut added = Added::default();
+    let Some(map) = map else { return added };
+    at_most("analyzers", map.entries.len(), ANALYZERS_MAX, &map.at, cx);
+    let both = world.devices.len().saturating_add(map.entries.len());
+    at_most("devices and analyzers", both, DEVICES_MAX, &map.at, cx);
+    let order: Vec<&str> = map
+        .entries
+        .iter()
+        .map(|named| named.name.as_str())
+        .collect();
+    for (position, named) in map.entries.iter().enumerate().take(ANALYZERS_MAX) {
+        let before = cx.findings.errors();
+        check_name("analyzer", &named.name, &named.span, cx);
+        if cx.findings.errors() > before {
+            added.broken.push(named.name.clone());
+            continue;
+        }
+        if let Some(device) = world
+            .devices
+            .iter()
+            .find(|device| device.name == named.name)
+        {
+            let line = cx.findings.line_of(&device.span);
+            cx.findings
+                .error(
+                    Code::NameTaken,
+                    &named.span,
+                    format!("`{}` is an analyzer and also a device", named.name),
+                    "rename one of them; the status page could not tell which is meant",
+                )
+                .label("name taken")
+                .note(format!("the device is in line {line}"));
+            added.broken.push(named.name.clone());
+            continue;
+        }
+        let later = order.get(position..).unwrap_or_default();
+        match analyzer(named, later, world, cx) {
+            Some(()) => {
+                let raw = named.value.as_ref();
+                let verdict = raw.and_then(|raw| raw.verdict.as_ref());
+                let rule = |level| VerdictRule::rule(verdict, &named.name, level, &named.span);
+                added.rules.push(rule(LevelWord::Alert));
+                if verdict.is_some_and(|verdict| verdict.stops.is_some()) {
+                    added.rules.push(rule(LevelWord::Danger));
+                } else if let Some(span) = verdict.and_then(|verdict| verdict.key_span("deadline"))
+                {
+                    cx.findings.error(
+                        Code::DeadlineMissing,
+                        span,
+                        "a deadline is the promise of a stop, and this verdict stops nothing",
+                        "name what its danger stops, `stops: [output]`, or remove `deadline`",
+                    );
+                }
+            }
+            None => added.broken.push(named.name.clone()),
+        }
+    }
+    added
+}
+
+fn analyzer(
+    named: &Named<raw::Analyzer>,
+    later: &[&str],
+    world: &mut World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<()> {
+    let raw = named.value.as_ref()?;
+    let path = raw.module.get()?;
+    let module = world.modules.module(path, world.beside, cx)?;
+    let metadata = world.modules.metadata(module)?.clone();
+    let before = cx.findings.errors();
+    let class = raw.class.get().copied();
+    let inputs = inputs(raw, &metadata, class, later, world, cx);
+    let waveform = waveform(raw, &metadata, world, cx);
+    let params = params(raw, &metadata, cx);
+    let canary = raw
+        .canary
+        .as_ref()
+        .map(|canary| canary::canary(canary, &metadata, world.modules, world.beside, cx));
+    let bounds = bounds(raw, &metadata, cx);
+    let units = units(&metadata, path, cx);
+    if cx.findings.errors() > before {
+        return None;
+    }
+    let (class, inputs, waveform, params, bounds) = (class?, inputs?, waveform?, params?, bounds?);
+    let canary = match canary {
+        Some(canary) => Some(canary?),
+        None => None,
+    };
+    let lane = lane_of(raw, named, &inputs, waveform, world, cx)?;
+    let own_stale = positive("stale_after", raw.stale_after.as_ref(), 0, cx);
+    let (period_ns, stale_ns) = times(&inputs, waveform, &bounds, own_stale, world);
+    let device = world.devices.len();
+    let first = world.tags.len();
+    let mut tag = |name: &str, unit: &Unit, lasting: u64| {
+        world.tags.push(Tag {
+            name: format!("{}.{}", named.name, name.replace('-', "_")),
+            span: named.span.clone(),
+            device: Some(device),
+            place: None,
+            codec: None,
+            unit: Some(unit.clone()),
+            is_bool: false,
+            known: true,
+            stale_after_ns: lasting,
+            checks: InputChecks::default(),
+            reintegration: Reintegration::After(DurNs::ZERO),
+            period: None,
+            envelope: None,
+            // What a module derives is there whether or not somebody looks at it.
+            used: Cell::new(true),
+        });
+    };
+    for (output, unit) in metadata.outputs.iter().zip(&units?) {
+        tag(&output.name, unit, stale_ns);
+    }
+    tag("verdict", &Unit::ONE, stale_ns);
+    tag("cause", &Unit::ONE, stale_ns);
+    names_are_free(named, first, world, cx)?;
+    let id = |offset: usize| {
+        let index = first.saturating_add(offset);
+        u16::try_from(index).map_or(TagId(u16::MAX), TagId)
+    };
+    let outputs = metadata.outputs.iter().enumerate();
+    let outputs: Vec<AnalyzerOutput> = outputs
+        .map(|(offset, output)| AnalyzerOutput {
+            tag: id(offset),
+            min: output.min,
+            max: output.max,
+        })
+        .collect();
+    let plan = AnalyzerPlan {
+        module: u16::try_from(module).ok()?,
+        class: class_of(class),
+        inputs,
+        waveform,
+        verdict: id(outputs.len()),
+        cause: id(outputs.len().saturating_add(1)),
+        outputs,
+        params,
+        fuel: bounds.fuel,
+        deadline: bounds.deadline,
+        trigger: bounds.trigger,
+        on_failure: match (raw.on_failure, class) {
+            (Some(FailureWord::Trip), _) | (None, ClassWord::Safety) => FailureVerdict::Trip,
+            (Some(FailureWord::Alarm), _) | (None, ClassWord::Background) => FailureVerdict::Alarm,
+        },
+        spares: raw.spares.as_ref().map_or(1, |spares| spares.to()),
+        flap: bounds.flap,
+        canary,
+    };
+    world.devices.push(Device {
+        name: named.name.clone(),
+        span: named.span.clone(),
+        lane: Some(lane),
+        link: Some(Link::Analyzer(Box::new(AnalyzerLink {
+            plan,
+            period_ns,
+            class_span: raw.key_span("class").unwrap_or(&named.span).clone(),
+        }))),
+        used: true,
+    });
+    Some(())
+}
+
+const fn class_of(word: ClassWord) -> AnalyzerClass {
+    match word {
+        ClassWord::Safety => AnalyzerClass::Safety,
+        ClassWord::Background => AnalyzerClass::Background,
+    }
+}
+
+/// The entries of a mapping by the module's names, in the order of the metadata. Reports names that the module does not
+/// have; `None` where the pack gives nothing.
+pub(super) fn by_name<'r, T>(
+    kind: &str,
+    given: Option<&'r Map<T>>,
+    known: &[&str],
+    module: &Metadata,
+    cx: &mut Cx<'_, '_>,
+) -> Vec<Option<&'r Named<T>>> {
+    let mut found: Vec<Option<&Named<T>>> = vec![None; known.len()];
+    for entry in given.map_or(&[][..], |map| &map.entries) {
+        let index = known.iter().position(|name| *name == entry.name);
+        if let Some(slot) = index.and_then(|index| found.get_mut(index)) {
+            *slot = Some(entry);
+            continue;
+        }
+        let similar = crate::suggest::nearest(&entry.name, known.iter().copied());
+        cx.findings
+            .error(
+                Code::BadAnalyzer,
+                &entry.span,
+                format!(
+                    "the module `{}` has no {kind} called `{}`",
+                    module.name,
+                    crate::read::short(&entry.name)
+                ),
+                similar.map_or_else(
+                    || {
+                        if known.is_empty() {
+                            "remove it: the module has none".to_owned()
+                        } else {
+                            format!("it has {}", list_of(known.iter().copied()))
+                        }
+                    },
+                    |name| format!("did you mean `{name}`?"),
+                ),
+            )
+            .label(format!(
+                "not {} of the module",
+                super::text::with_article(kind)
+            ));
+    }
+    found
+}
+
+/// Reports what the pack does not give.
+pub(super) fn missing(
+    kind: &str,
+    names: &[&str],
+    help: impl Into<String>,
+    module: &Metadata,
+    at: &Span,
+    cx: &mut Cx<'_, '_>,
+) {
+    if names.is_empty() {
+        return;
+    }
+    let plural = if names.len() > 1 { "s" } else { "" };
+    cx.findings
+        .error(
+            Code::BadAnalyzer,
+            at,
+            format!(
+                "the module `{}` needs the {kind}{plural} {}",
+                module.name,
+                list_of(names.iter().copied())
+            ),
+            help,
+        )
+        .label("not given");
+}
+
+/// The tags that the module's inputs read, in its units.
+fn inputs(
+    raw: &raw::Analyzer,
+    module: &Metadata,
+    class: Option<ClassWord>,
+    later: &[&str],
+    world: &World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<Vec<AnalyzerInput>> {
+    if raw.has("inputs") && raw.inputs.is_none() {
+        return None;
+    }
+    let known: Vec<&str> = module
+        .inputs
+        .iter()
+        .map(|input| input.name.as_str())
+        .collect();
+    let given = by_name("input", raw.inputs.as_ref(), &known, module, cx);
+    let absent: Vec<&str> = known
+        .iter()
+        .zip(&given)
+        .filter(|(_, given)| given.is_none())
+        .map(|(name, _)| *name)
+        .collect();
+    let at = raw.key_span("inputs").unwrap_or(&raw.at).clone();
+    let example = absent.first().copied().unwrap_or_default();
+    missing(
+        "input",
+        &absent,
+        format!("name the tag of each: `inputs: {{ {example}: some.tag }}`"),
+        module,
+        &at,
+        cx,
+    );
+    let wired = module.inputs.iter().zip(given);
+    // Every one is looked at, so that all are reported.
+    let wired: Vec<Option<AnalyzerInput>> = wired
+        .map(|(input, given)| {
+            let name = given?.value.as_ref()?;
+            self::input(input, name, class, later, world, cx)
+        })
+        .collect();
+    wired.into_iter().collect()
+}
+
+fn input(
+    input: &metadata::Input,
+    name: &Text,
+    class: Option<ClassWord>,
+    later: &[&str],
+    world: &World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<AnalyzerInput> {
+    let found = world.tags.iter().position(|tag| tag.name == name.value);
+    let Some((index, tag)) = found.and_then(|index| Some((index, world.tags.get(index)?))) else {
+        let of_later = later.iter().find(|analyzer| {
+            name.value
+                .strip_prefix(**analyzer)
+                .is_some_and(|rest| rest.starts_with('.'))
+        });
+        if let Some(analyzer) = of_later {
+            let own = later.first() == Some(analyzer);
+            cx.findings
+                .error(
+                    Code::AnalyzerOrder,
+                    &name.span,
+                    if own {
+                        format!("`{analyzer}` reads what it derives itself")
+                    } else {
+                        format!("`{}` is derived by `{analyzer}`, which is declared later", name.value)
+                    },
+                    if own {
+                        "an analyzer keeps what it wants to remember in its own memory; read another tag"
+                    } else {
+                        "analyzers run in the order of the pack: declare it first. Two that read each other are a circle, \
+                         which nothing can run"
+                    },
+                )
+                .label(if own { "its own output" } else { "declared later" });
+            return None;
+        }
+        unknown_name(
+            "tag",
+            name,
+            world.tags.iter().map(|tag| tag.name.as_str()),
+            "under `tags`",
+            cx,
+        );
+        return None;
+    };
+    tag.used.set(true);
+    if !tag.known {
+        return None;
+    }
+    let source = tag.device.and_then(|device| world.devices.get(device));
+    if let Some(Link::Analyzer(source)) = source.and_then(|device| device.link.as_ref())
+        && source.plan.class == AnalyzerClass::Background
+        && class == Some(ClassWord::Safety)
+    {
+        cx.findings
+            .error(
+                Code::AnalyzerOrder,
+                &name.span,
+                format!("an analyzer of class safety cannot read `{}`, which is derived in the background", name.value),
+                "give both the class `safety`, or this one the class `background`: what the background makes has no time \
+                 promised",
+            )
+            .label("from the background");
+        return None;
+    }
+    let from = if tag.is_bool {
+        Unit::ONE
+    } else {
+        tag.unit.clone()?
+    };
+    let conversion = convert(&from, &input.unit, "input", &input.name, &name.span, cx)?;
+    Some(AnalyzerInput {
+        tag: TagId(u16::try_from(index).ok()?),
+        scale: conversion.multiplier / conversion.divisor,
+        offset: conversion.summand,
+    })
+}
+
+/// From a unit of the pack to one of the module.
+fn convert(
+    from: &Unit,
+    to: &str,
+    kind: &str,
+    name: &str,
+    span: &Span,
+    cx: &mut Cx<'_, '_>,
+) -> Option<Conversion> {
+    let Some(unit) = parse_unit(to) else {
+        cx.findings.error(
+            Code::BadUnit,
+            span,
+            format!("the module wants its {kind} `{name}` in `{to}`, which is no unit here"),
+            "ask its author for one of the units in docs/expressions.md; `\"1\"` is a plain number",
+        );
+        return None;
+    };
+    let conversion = from.conversion_to(&unit);
+    if conversion.is_none() {
+        cx.findings
+            .error(
+                Code::BadUnit,
+                span,
+                format!("the module wants its {kind} `{name}` in `{to}`, and this is in `{from}`"),
+                "name a tag, waveform or value of the same quantity; units of one quantity are converted",
+            )
+            .label(format!("in `{from}`"));
+    }
+    conversion
+}
+
+/// The waveform and its scale in the module's unit. The outer `None`: something was wrong.
+fn waveform(
+    raw: &raw::Analyzer,
+    module: &Metadata,
+    world: &World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<Option<WaveformUse>> {
+    let (wanted, name) = match (&module.waveform, &raw.waveform) {
+        (None, None) => return (!raw.has("waveform")).then_some(None),
+        (None, Some(name)) => {
+            cx.findings
+                .error(
+                    Code::BadAnalyzer,
+                    &name.span,
+                    format!("the module `{}` takes no waveform", module.name),
+                    "remove `waveform`, or name another module",
+                )
+                .label("not taken");
+            return None;
+        }
+        (Some(wanted), None) => {
+            if !raw.has("waveform") {
+                missing(
+                    "waveform",
+                    &[wanted.name.as_str()],
+                    "name one of those under `waveforms`: `waveform: pump.vibration`",
+                    module,
+                    &raw.at,
+                    cx,
+                );
+            }
+            return None;
+        }
+        (Some(wanted), Some(name)) => (wanted, name),
+    };
+    let found = world
+        .waveforms
+        .iter()
+        .position(|waveform| waveform.name == name.value);
+    let Some((index, waveform)) =
+        found.and_then(|index| Some((index, world.waveforms.get(index)?)))
+    else {
+        unknown_name(
+            "waveform",
+            name,
+            world
+                .waveforms
+                .iter()
+                .map(|waveform| waveform.name.as_str()),
+            "under `waveforms`",
+            cx,
+        );
+        return None;
+    };
+    waveform.used.set(true);
+    let plan = waveform.plan.as_ref()?;
+    let (min, max) = (wanted.samples_min, wanted.samples_max);
+    if !(min..=max).contains(&plan.samples) {
+        cx.findings
+            .error(
+                Code::BadAnalyzer,
+                &name.span,
+                format!(
+                    "the module `{}` takes blocks of {min} to {max} samples, and those of `{}` have {}",
+                    module.name, waveform.name, plan.samples
+                ),
+                "write another `samples` for the waveform if its source can send such blocks, or name another module",
+            )
+            .label("blocks of another length");
+        return None;
+    }
+    if plan.format == SampleKind::F32 && wanted.format == SampleFormat::I16 {
+        cx.findings
+            .error(
+                Code::BadAnalyzer,
+                &name.span,
+                format!(
+                    "the module `{}` takes samples of i16 as a device stores them, and `{}` sends f32",
+                    module.name, waveform.name
+                ),
+                "ask for a build of the module that takes f32: from i16 the host converts, to i16 it would lose",
+            )
+            .label("another format");
+        return None;
+    }
+    let unit = waveform.unit.as_ref()?;
+    let conversion = convert(unit, &wanted.unit, "waveform", &wanted.name, &name.span, cx)?;
+    let factor = conversion.multiplier / conversion.divisor;
+    Some(Some(WaveformUse {
+        index: WaveformId(u16::try_from(index).ok()?),
+        scale: plan.scale * factor,
+        offset: plan.offset * factor + conversion.summand,
+    }))
+}
+
+/// The parameters, in the module's units.
+fn params(raw: &raw::Analyzer, module: &Metadata, cx: &mut Cx<'_, '_>) -> Option<Vec<f64>> {
+    if raw.has("params") && raw.params.is_none() {
+        return None;
+    }
+    let known: Vec<&str> = module
+        .params
+        .iter()
+        .map(|param| param.name.as_str())
+        .collect();
+    let given = by_name("parameter", raw.params.as_ref(), &known, module, cx);
+    let absent: Vec<&str> = module
+        .params
+        .iter()
+        .zip(&given)
+        .filter(|(param, given)| given.is_none() && param.default.is_none())
+        .map(|(param, _)| param.name.as_str())
+        .collect();
+    let at = raw.key_span("params").unwrap_or(&raw.at).clone();
+    missing(
+        "parameter",
+        &absent,
+        "give each a value under `params`, with its unit; `tripline analyzer inspect` shows their ranges",
+        module,
+        &at,
+        cx,
+    );
+    let pairs = module.params.iter().zip(given);
+    let values: Vec<Option<f64>> = pairs
+        .map(|(param, given)| match given {
+            None => param.default,
+            Some(entry) => {
+                let value = entry.value.as_ref()?;
+                let number = in_unit(value, &param.unit, "parameter", &param.name, cx)?;
+                if (param.min..=param.max).contains(&number) {
+                    return Some(number);
+                }
+                cx.findings
+                    .error(
+                        Code::BadAnalyzer,
+                        &value.span,
+                        format!(
+                            "`{}` of the module `{}` is {} to {} {}, not {}",
+                            param.name,
+                            module.name,
+                            param.min,
+                            param.max,
+                            param.unit,
+                            crate::read::short(&value.text)
+                        ),
+                        "write a value within the range that the module's author allows",
+                    )
+                    .label("out of range");
+                None
+            }
+        })
+        .collect();
+    values.into_iter().collect()
+}
+
+/// A written value in a unit of the module.
+pub(super) fn in_unit(
+    value: &Quantity,
+    unit: &str,
+    kind: &str,
+    name: &str,
+    cx: &mut Cx<'_, '_>,
+) -> Option<f64> {
+    let (number, from) = match parse_quantity(&value.text) {
+        Ok(read) => read,
+        Err(cause) => {
+            let (message, help) = super::split_help(&cause.to_string());
+            cx.findings
+                .error(Code::BadAnalyzer, &value.span, message, help);
+            return None;
+        }
+    };
+    let bare = from == Unit::ONE && !parse_unit(unit).is_some_and(|unit| unit.is_dimensionless());
+    if bare && parse_unit(unit).is_some() {
+        cx.findings
+            .error(
+                Code::BadUnit,
+                &value.span,
+                format!("the {kind} `{name}` is a quantity, and this is a plain number"),
+                format!(
+                    "write its unit: `{name}: {} {unit}`",
+                    crate::read::short(&value.text)
+                ),
+            )
+            .label("no unit");
+        return None;
+    }
+    let conversion = convert(&from, unit, kind, name, &value.span, cx)?;
+    let number = conversion.apply_to_literal(number);
+    number.is_finite().then_some(number)
+}
+
+/// Units of the outputs.
+fn units(module: &Metadata, path: &Text, cx: &mut Cx<'_, '_>) -> Option<Vec<Unit>> {
+    let unit = |output: &metadata::Output| {
+        let unit = parse_unit(&output.unit);
+        if unit.is_none() {
+            cx.findings
+                .error(
+                    Code::BadUnit,
+                    &path.span,
+                    format!(
+                        "the module `{}` gives `{}` in `{}`, which is no unit here",
+                        module.name, output.name, output.unit
+                    ),
+                    "ask its author for one of the units in docs/expressions.md; `\"1\"` is a plain number",
+                )
+                .label("unknown unit");
+        }
+        unit
+    };
+    // Every one is looked at, so that all are reported.
+    let units: Vec<Option<Unit>> = module.outputs.iter().map(unit).collect();
+    units.into_iter().collect()
+}
+
+/// What bounds an analyzer.
+struct Bounds {
+    fuel: u64,
+    deadline: DurNs,
+    trigger: Trigger,
+    flap: Option<FlapLimit>,
+}
+
+fn bounds(raw: &raw::Analyzer, module: &Metadata, cx: &mut Cx<'_, '_>) -> Option<Bounds> {
+    let least = module.worst_case.fuel;
+    let fuel = match (&raw.fuel, raw.has("fuel")) {
+        (Some(fuel), _) => {
+            let given = u64::try_from(fuel.value).unwrap_or(0);
+            if given < least {
+                cx.findings
+                    .error(
+                        Code::AnalyzerBounds,
+                        &fuel.span,
+                        format!(
+                            "the author of `{}` says that a call takes up to {least} fuel, {given} are given",
+                            module.name
+                        ),
+                        format!("write at least `fuel: {least}`, or leave `fuel` out"),
+                    )
+                    .label("too little");
+                return None;
+            }
+            given
+        }
+        (None, true) => return None,
+        (None, false) => least,
+    };
+    if fuel > ANALYZER_FUEL_MAX {
+        cx.findings.error(
+            Code::AnalyzerBounds,
+            &raw.at,
+            format!(
+                "the author of `{}` says that a call takes up to {fuel} fuel; at most {ANALYZER_FUEL_MAX} are allowed",
+                module.name
+            ),
+            "choose a module that does less for one block",
+        );
+        return None;
+    }
+    let deadline = raw.deadline.get()?;
+    let deadline_ns = positive("deadline", Some(deadline), 0, cx);
+    let most = DurNs::from_ms(ANALYZER_DEADLINE_MAX_MS);
+    if ns(deadline_ns) > most {
+        cx.findings
+            .error(
+                Code::AnalyzerBounds,
+                &deadline.span,
+                format!("a call may take at most {most}"),
+                "write the longest time that one call may take, such as `deadline: 5ms`",
+            )
+            .label("too long");
+        return None;
+    }
+    let trigger = match (&raw.every, raw.has("every")) {
+        (None, false) => Trigger::News,
+        (None, true) => return None,
+        (Some(every), _) => Trigger::Every(ns(positive("every", Some(every), 0, cx))),
+    };
+    let flap = match (&raw.flap, raw.has("flap")) {
+        (None, false) => None,
+        (None, true) => return None,
+        (Some(flap), _) => Some(FlapLimit {
+            changes: flap.changes.get()?.to(),
+            within: ns(positive("within", flap.within.get(), 0, cx)),
+        }),
+    };
+    Some(Bounds {
+        fuel,
+        deadline: ns(deadline_ns),
+        trigger,
+        flap,
+    })
+}
+
+/// The one lane of everything that it reads.
+fn lane_of(
+    raw: &raw::Analyzer,
+    named: &Named<raw::Analyzer>,
+    inputs: &[AnalyzerInput],
+    waveform: Option<WaveformUse>,
+    world: &World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<usize> {
+    let of_device = |device: Option<usize>| world.devices.get(device?)?.lane;
+    let tags = inputs.iter().filter_map(|input| {
+        let tag = world.tags.get(usize::from(input.tag.0))?;
+        Some((tag.name.as_str(), of_device(tag.device)?))
+    });
+    let waveform = waveform.and_then(|used| {
+        let waveform = world.waveforms.get(usize::from(used.index.0))?;
+        Some((waveform.name.as_str(), of_device(waveform.device)?))
+    });
+    let mut found: Option<(&str, usize)> = None;
+    for (name, lane) in tags.chain(waveform) {
+        match found {
+            Some((first, known)) if known != lane => {
+                let lane_name =
+                    |lane: usize| world.lanes.get(lane).map_or("?", |lane| lane.name.as_str());
+                cx.findings
+                    .error(
+                        Code::TwoLanes,
+                        raw.key_span("inputs").unwrap_or(&named.span),
+                        format!(
+                            "the analyzer reads two lanes: `{first}` belongs to `{}`, `{name}` to `{}`",
+                            lane_name(known),
+                            lane_name(lane)
+                        ),
+                        "put both devices in one lane: lanes share nothing, so that one cannot delay the other",
+                    )
+                    .label("spans two lanes");
+                return None;
+            }
+            _ => found = Some((name, lane)),
+        }
+    }
+    found.map(|(_, lane)| lane)
+}
+
+/// Shortest time between two results, and the age at which they are stale.
+fn times(
+    inputs: &[AnalyzerInput],
+    waveform: Option<WaveformUse>,
+    bounds: &Bounds,
+    own_stale: u64,
+    world: &World<'_>,
+) -> (u64, u64) {
+    let waveform = waveform
+        .and_then(|used| world.waveforms.get(usize::from(used.index.0)))
+        .and_then(|waveform| waveform.plan.as_ref());
+    let tags = inputs
+        .iter()
+        .filter_map(|input| world.tags.get(usize::from(input.tag.0)));
+    let every = match bounds.trigger {
+        Trigger::News => None,
+        Trigger::Every(period) => Some(period.as_ns()),
+    };
+    let fastest = tags
+        .clone()
+        .filter_map(|tag| sample_period_ns(tag, world.devices))
+        .min();
+    let period = every
+        .or(waveform.map(|waveform| waveform.span().as_ns()))
+        .or(fastest)
+        .unwrap_or(crate::limits::CONTINUOUS_PERIOD_NS);
+    if own_stale > 0 {
+        return (period, own_stale);
+    }
+    let slowest = tags
+        .map(|tag| tag.stale_after_ns)
+        .chain(waveform.map(|waveform| waveform.stale_after.as_ns()))
+        .max()
+        .unwrap_or(0);
+    let stale = slowest
+        .saturating_add(every.unwrap_or(0))
+        .saturating_add(bounds.deadline.as_ns());
+    (period, stale)
+}
+
+/// Whether the tags from `first` on have names of their own.
+fn names_are_free(
+    named: &Named<raw::Analyzer>,
+    first: usize,
+    world: &mut World<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<()> {
+    let mut seen: HashMap<&str, &Span> = HashMap::new();
+    let mut twice: HashSet<String> = HashSet::new();
+    for (index, tag) in world.tags.iter().enumerate() {
+        if index < first {
+            seen.insert(&tag.name, &tag.span);
+        } else if let Some(span) = seen.insert(&tag.name, &tag.span)
+            && twice.insert(tag.name.clone())
+        {
+            let line = cx.findings.line_of(span);
+            cx.findings
+                .error(
+                    Code::NameTaken,
+                    &named.span,
+                    format!("`{}` would be a tag twice: once as an output of this analyzer", tag.name),
+                    "rename the analyzer or the other tag; in names of tags `-` of a module's output is written `_`",
+                )
+                .label("name taken")
+                .note(format!("the other is in line {line}"));
+        }
+    }
+    if twice.is_empty() {
+        return Some(());
+    }
+    world.tags.truncate(first);
+    None
+}
