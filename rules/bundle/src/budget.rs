@@ -448,7 +448,15 @@ fn arrivals(lane: &LanePlan) -> Vec<Arrival> {
 /// Two looks at one place are at most a period (or a reply as late as it may be) and all reads of the device apart, each
 /// as slow as its timeout allows. A later reply is none: then freshness decides.
 fn modbus_arrivals(lane: &LanePlan, modbus: &ModbusPlan, thread: bool, arrivals: &mut [Arrival]) {
-    let reads = modbus.timeout.times(read_blocks(modbus));
+    let first = modbus.points.first();
+    let device = first.and_then(|point| Some(lane.tags.get(usize::from(point.tag.0))?.device));
+    // Between two cycles over the points the driver reads at most one piece of a waveform that is in the way.
+    let pieces = lane
+        .waveforms
+        .iter()
+        .any(|wave| Some(wave.device) == device);
+    let reads = read_blocks(modbus).saturating_add(u64::from(pieces));
+    let reads = modbus.timeout.times(reads);
     let period = modbus.poll.unwrap_or(DurNs::ZERO);
     for point in &modbus.points {
         let Some((arrival, tolerated)) = arrival_of(point.tag, lane, arrivals) else {

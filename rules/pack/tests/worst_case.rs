@@ -5,9 +5,12 @@
     reason = "helpers of tests fail the test"
 )]
 
-use drivers_frame::DurNs;
+use drivers_frame::block::SequenceType;
+use drivers_frame::{ByteOrder, DurNs, SampleKind, WordOrder};
 use rules_bundle::budget::{Path, TermKind, read_blocks};
-use rules_bundle::{LanePlan, LinkPlan, WorstCase, worst_case};
+use rules_bundle::{
+    LanePlan, LinkPlan, Table, WaveformPlan, WaveformSource, WorstCase, worst_case,
+};
 
 /// A pack with one danger rule, in which single lines are replaced.
 const PACK: &str = "\
@@ -63,6 +66,46 @@ const ACT: [(TermKind, u64); 3] = [(Write, 2), (Confirmation, 40), (Device, 30)]
 fn condition(source: &str, before: &[(TermKind, u64)], after: &[(TermKind, u64)]) {
     let expected: Vec<(TermKind, u64)> = before.iter().chain(after).copied().collect();
     assert_eq!(terms(&worst(source).condition), expected);
+}
+
+#[test]
+fn a_device_with_a_waveform_has_one_read_more_between_two_cycles() {
+    let mut lane = lane(PACK);
+    let without = worst_case(&lane, 0);
+    lane.waveforms.push(WaveformPlan {
+        name: "vibration".into(),
+        device: lane.tags[0].device,
+        unit: "g".into(),
+        rate_hz: 12_000.0,
+        samples: 4_096,
+        format: SampleKind::I16,
+        scale: 1.0,
+        offset: 0.0,
+        stale_after: DurNs::from_ms(2_000),
+        period: None,
+        source: WaveformSource::Modbus {
+            table: Table::Holding,
+            address: 1_000,
+            sequence: 999,
+            sequence_width: SequenceType::U16,
+            byte_order: ByteOrder::BigEndian,
+            word_order: WordOrder::BigEndian,
+        },
+    });
+    let with = worst_case(&lane, 0);
+    let acquisition = |path: &Path| {
+        let of = |term: &&rules_bundle::budget::Term| term.kind == Acquisition;
+        path.terms
+            .iter()
+            .find(of)
+            .map(|term| term.time.as_ns() / 1_000_000)
+    };
+    let timeout_ms = 20;
+    assert_eq!(
+        acquisition(&with.condition),
+        acquisition(&without.condition).map(|before| before + timeout_ms)
+    );
+    assert!(acquisition(&without.condition).is_some());
 }
 
 #[test]
