@@ -1,17 +1,13 @@
 //! Walks every path of a pack against simulated devices: the real guard in its own process, on its own socket, in a
 //! temporary folder.
 
-use std::fs::File;
-use std::io;
+mod process;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use appliance_control::Client;
 use drivers_frame::DurNs;
 use rules_bundle::{LanePlan, Level, Plan, RulePlan, StopCategory};
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use super::report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report};
 use super::rig::{Faults, World};
@@ -19,6 +15,7 @@ use super::scene::{Do, Scene, Stimulus, Untested};
 use super::watch::{self, Watch};
 use super::{ProofError, Say};
 use crate::build::{self, Checked};
+use process::GuardProcess;
 
 /// How long a guard may take until it answers, or ends.
 const GUARD_WITHIN: Duration = Duration::from_secs(30);
@@ -464,66 +461,4 @@ fn limit(
         }
     }
     rule.deadline.unwrap_or(DEADLINE_DEFAULT).plus(before)
-}
-
-/// The guard, in a temporary folder.
-struct GuardProcess {
-    child: Child,
-    socket: PathBuf,
-    _folder: TempDir,
-}
-
-impl GuardProcess {
-    fn start(program: &Path, bundle: &[u8]) -> Result<Self, ProofError> {
-        let folder = tempfile::Builder::new()
-            .prefix("tripline-prooftest-")
-            .tempdir()
-            .map_err(ProofError::Guard)?;
-        let path = folder.path().join("prooftest.bundle");
-        build::write_whole(&path, bundle).map_err(ProofError::Guard)?;
-        let log = folder.path().join("guard.log");
-        let socket = folder.path().join("guard.sock");
-        let child = Command::new(program)
-            .arg("--bundle")
-            .arg(&path)
-            .arg("--socket")
-            .arg(&socket)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).map_err(ProofError::Guard)?)
-            .spawn()
-            .map_err(ProofError::Guard)?;
-        let mut guard = Self {
-            child,
-            socket,
-            _folder: folder,
-        };
-        let until = Instant::now() + GUARD_WITHIN;
-        while Client::connect(&guard.socket).is_err() {
-            let ended = guard.child.try_wait().map_err(ProofError::Guard)?;
-            if ended.is_some() || Instant::now() >= until {
-                let said = std::fs::read_to_string(&log).unwrap_or_default();
-                return Err(ProofError::Guard(io::Error::other(said.trim().to_owned())));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(guard)
-    }
-}
-
-impl Drop for GuardProcess {
-    fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let until = Instant::now() + GUARD_WITHIN;
-        while Instant::now() < until {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
