@@ -16,6 +16,8 @@ use crate::{
     record::{Record, SPEEDS, length_from, mean_and_spread},
 };
 
+/// Shortest record: its envelope has half as many points, and is transformed too.
+const RECORD_MIN: usize = 2 * crate::fft::REAL_MIN;
 /// Longest record.
 const RECORD_MAX: usize = 32_768;
 /// Bins of the averaged spectrum that are kept.
@@ -83,6 +85,22 @@ pub struct Finding {
 }
 
 impl Finding {
+    const NEW: Self = {
+        let none = Line {
+            strength: 0.0,
+            order: 0.0,
+            masked: false,
+        };
+        Self {
+            inner: none,
+            outer: none,
+            ball: none,
+            cage: none,
+            class: Class::Normal,
+            doubt: 0.0,
+        }
+    };
+
     /// The finding in a spectrum. `suspect`, `named`: strengths from which something stands out, and can be named.
     #[must_use]
     pub fn of(
@@ -156,7 +174,9 @@ pub struct Bearing {
     speed_min: f64,
     confirm: Confirm,
     confirm_danger: Confirm,
-    finding: Option<Finding>,
+    /// What the newest record showed; nothing while `found` is false. Two fields, for zero must mean nothing.
+    finding: Finding,
+    found: bool,
     /// The newest class that was not normal: the cause while that is confirmed.
     defect: Class,
 }
@@ -165,7 +185,11 @@ impl Bearing {
     /// What the newest record showed; `None` before the first.
     #[must_use]
     pub const fn finding(&self) -> Option<&Finding> {
-        self.finding.as_ref()
+        if self.found {
+            Some(&self.finding)
+        } else {
+            None
+        }
     }
 
     /// The averaged power spectrum of the envelope and the turns of the shaft in a record: bin = order x turns.
@@ -242,17 +266,18 @@ impl Bearing {
             && !matches!(finding.class, Class::Normal | Class::Uncertain)
             && finding.strongest() >= self.danger;
         self.confirm_danger.observe(danger);
-        self.finding = Some(finding);
+        self.finding = finding;
+        self.found = true;
     }
 
     fn lose(&mut self) {
         self.record.clear();
         self.averaged = 0;
-        self.finding = None;
+        self.found = false;
     }
 
     fn tell(&self, out: &mut Outputs<'_>) -> Verdict {
-        let Some(finding) = &self.finding else {
+        let Some(finding) = self.finding() else {
             return Verdict::NORMAL;
         };
         let strength =
@@ -312,7 +337,8 @@ impl Analyzer for Bearing {
         speed_min: 0.0,
         confirm: Confirm::NEW,
         confirm_danger: Confirm::NEW,
-        finding: None,
+        finding: Finding::NEW,
+        found: false,
         defect: Class::Normal,
     };
 
@@ -326,7 +352,8 @@ impl Analyzer for Bearing {
         if self.band.high_hz > 0.0 && self.band.high_hz <= self.band.low_hz {
             return Err(Refused::param(5));
         }
-        self.record.set_length(length_from(params, 6, RECORD_MAX)?);
+        self.record
+            .set_length(length_from(params, 6, RECORD_MIN, RECORD_MAX)?);
         self.averages = params.count(7, 1, 64)?;
         self.tolerance = params.positive(8)? / 100.0;
         self.suspect = params.positive(9)?;
@@ -377,8 +404,7 @@ impl Analyzer for Bearing {
             .f32s(&self.average);
         let hash = self.confirm_danger.hash(self.confirm.hash(hash));
         let (class, strongest) = self
-            .finding
-            .as_ref()
+            .finding()
             .map_or((0, 0.0), |f| (f.class.code() + 1, f.strongest()));
         hash.u64(u64::from(class)).f64(strongest).finish()
     }

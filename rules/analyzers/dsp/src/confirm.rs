@@ -13,7 +13,8 @@ pub(crate) const OBSERVATIONS_MAX: usize = 64;
 pub struct Confirm {
     history: u64,
     mask: u64,
-    needed: u32,
+    /// Observations that do not suffice: one fewer than are needed.
+    spare: u32,
 }
 
 impl Confirm {
@@ -21,7 +22,7 @@ impl Confirm {
     pub const NEW: Self = Self {
         history: 0,
         mask: 0,
-        needed: 1,
+        spare: 0,
     };
 
     /// m and n from two parameters, that of m first.
@@ -41,7 +42,7 @@ impl Confirm {
         Self {
             history: 0,
             mask: u64::MAX.checked_shr(64 - of).unwrap_or(0),
-            needed: u32::try_from(needed.max(1)).unwrap_or(u32::MAX),
+            spare: u32::try_from(needed.saturating_sub(1)).unwrap_or(u32::MAX),
         }
     }
 
@@ -54,7 +55,7 @@ impl Confirm {
     /// Whether it counts.
     #[must_use]
     pub const fn holds(&self) -> bool {
-        self.history.count_ones() >= self.needed
+        self.history.count_ones() > self.spare
     }
 
     pub(crate) fn hash(&self, hash: StateHash) -> StateHash {

@@ -6,7 +6,7 @@
 //! element bearing diagnostics - a tutorial", MSSP 25, 2011).
 
 use crate::{
-    fft::{Complex32, inverse_in_place, real_in_place},
+    fft::{Complex32, REAL_MIN, inverse_in_place, real_in_place},
     num::{float, index, single},
     spectrum::hann,
 };
@@ -22,7 +22,8 @@ pub struct Band {
 
 /// The envelope of a record within a band, in `work`, which held the record: the first points of it, at the rate
 /// `points / record length x rate`. `spare`: at least half the record's length. `reach_hz`: up to where the envelope's spectrum
-/// is wanted free of aliases. `None` when the length is none that the transform takes, or the band is empty.
+/// is wanted free of aliases. `None` when the length is none that the transform takes, or
+/// half of it is not, or the band is empty.
 pub fn envelope<'a>(
     work: &'a mut [f32],
     spare: &mut [Complex32],
@@ -32,7 +33,8 @@ pub fn envelope<'a>(
 ) -> Option<&'a mut [f32]> {
     let length = work.len();
     let count = float(length);
-    if !(rate_hz.is_finite() && rate_hz > 0.0) {
+    let most = length / 2;
+    if !(rate_hz.is_finite() && rate_hz > 0.0) || most < REAL_MIN {
         return None;
     }
     let mean = work.iter().map(|s| f64::from(*s)).sum::<f64>() / count;
@@ -45,9 +47,7 @@ pub fn envelope<'a>(
     let last = index(band.high_hz / hz).min(spectrum.len().saturating_sub(1));
     let lines = spectrum.get(first..=last).filter(|l| !l.is_empty())?;
     let wanted = lines.len().saturating_add(index(reach_hz / hz));
-    let points = wanted
-        .checked_next_power_of_two()?
-        .clamp(crate::fft::REAL_MIN, length / 2);
+    let points = wanted.checked_next_power_of_two()?.clamp(REAL_MIN, most);
     let analytic = spare.get_mut(..points)?;
     let (filled, rest) = analytic.split_at_mut_checked(lines.len())?;
     filled.copy_from_slice(lines);

@@ -144,7 +144,7 @@ impl Analyzer for Hotelling {
         used: 0,
         settle: 0,
         learn: 0,
-        weight: 1.0,
+        weight: 0.0,
         alert: 0.0,
         danger: 0.0,
         drift: [0.0; INPUTS],

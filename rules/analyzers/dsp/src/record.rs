@@ -91,9 +91,10 @@ impl<const N: usize> Record<N> {
 pub(crate) fn length_from(
     params: crate::Params<'_>,
     at: usize,
+    min: usize,
     max: usize,
 ) -> Result<usize, tripline_analyzer::Refused> {
-    let length = params.count(at, crate::fft::REAL_MIN, max)?;
+    let length = params.count(at, min, max)?;
     if length.is_power_of_two() {
         Ok(length)
     } else {

@@ -68,8 +68,10 @@ pub struct Overall {
     pub moments: Moments,
     /// RMS acceleration in the band of the parameters, g.
     pub band: f64,
-    /// RMS velocity at once and twice the shaft's speed, mm/s; `None` without a speed.
-    pub orders: Option<(f64, f64)>,
+    /// RMS velocity at once and twice the shaft's speed, mm/s; 0 unless it is `turning`.
+    pub orders: (f64, f64),
+    /// Whether there was a shaft speed that the record resolves.
+    pub turning: bool,
 }
 
 /// The analyzer. Inputs: 0 shaft speed, rpm (may be bad: then there are no orders). Waveform: acceleration in g.
@@ -82,14 +84,20 @@ pub struct Vibration {
     danger_g: f64,
     alert: [Confirm; 2],
     danger: [Confirm; 2],
-    overall: Option<Overall>,
+    /// What the newest record showed; nothing while `found` is false. Two fields, for zero must mean nothing.
+    overall: Overall,
+    found: bool,
 }
 
 impl Vibration {
     /// What the newest record showed; `None` before the first.
     #[must_use]
     pub const fn overall(&self) -> Option<&Overall> {
-        self.overall.as_ref()
+        if self.found {
+            Some(&self.overall)
+        } else {
+            None
+        }
     }
 
     fn analyse(&mut self, rate_hz: f64) {
@@ -113,11 +121,17 @@ impl Vibration {
             let half = 2.0 * spectrum.bin_hz() + 0.5 * spread * number * shaft;
             spectrum.velocity_rms(number * shaft - half, number * shaft + half)
         };
+        let turning = shaft > 2.0 * spectrum.bin_hz();
         let overall = Overall {
             velocity: spectrum.velocity_rms(VELOCITY_HZ.0, VELOCITY_HZ.1),
             moments,
             band: spectrum.band_rms(low, high),
-            orders: (shaft > 2.0 * spectrum.bin_hz()).then(|| (order(1.0), order(2.0))),
+            orders: if turning {
+                (order(1.0), order(2.0))
+            } else {
+                (0.0, 0.0)
+            },
+            turning,
         };
         let zone = self.zones.zone(overall.velocity);
         let above = |limit: f64| limit > 0.0 && overall.moments.rms > limit;
@@ -127,14 +141,21 @@ impl Vibration {
         let [velocity, acceleration] = &mut self.danger;
         velocity.observe(zone >= 3);
         acceleration.observe(above(self.danger_g));
-        self.overall = Some(overall);
+        self.overall = overall;
+        self.found = true;
     }
 
     fn tell(&self, out: &mut Outputs<'_>) -> Verdict {
-        let Some(overall) = &self.overall else {
+        let Some(overall) = self.overall() else {
             return Verdict::NORMAL;
         };
-        let order = |value: Option<f64>| value.map_or(Output::Bad, Output::Good);
+        let order = |value: f64| {
+            if overall.turning {
+                Output::Good(value)
+            } else {
+                Output::Bad
+            }
+        };
         let Moments {
             rms,
             peak,
@@ -152,8 +173,8 @@ impl Vibration {
                 Output::Good(crest).within(0.0, 1000.0),
                 Output::Good(kurtosis).within(0.0, 1e6),
                 Output::Good(overall.band).within(0.0, ACCELERATION_MAX),
-                order(overall.orders.map(|(one, _)| one)).within(0.0, VELOCITY_MAX),
-                order(overall.orders.map(|(_, two)| two)).within(0.0, VELOCITY_MAX),
+                order(overall.orders.0).within(0.0, VELOCITY_MAX),
+                order(overall.orders.1).within(0.0, VELOCITY_MAX),
             ],
         );
         let of = |at: usize, cause| {
@@ -187,13 +208,27 @@ impl Analyzer for Vibration {
         danger_g: 0.0,
         alert: [Confirm::NEW; 2],
         danger: [Confirm::NEW; 2],
-        overall: None,
+        overall: Overall {
+            velocity: 0.0,
+            moments: Moments {
+                mean: 0.0,
+                rms: 0.0,
+                peak: 0.0,
+                crest: 0.0,
+                kurtosis: 0.0,
+            },
+            band: 0.0,
+            orders: (0.0, 0.0),
+            turning: false,
+        },
+        found: false,
     };
 
     fn init(&mut self, params: &[f64]) -> Result<(), Refused> {
         let params = Params(params);
         self.zones = Zones::of_class(params.count(0, 1, 4)?).ok_or(Refused::param(0))?;
-        self.record.set_length(length_from(params, 1, RECORD_MAX)?);
+        self.record
+            .set_length(length_from(params, 1, crate::fft::REAL_MIN, RECORD_MAX)?);
         self.band = (params.positive(2)?, params.number(3)?);
         if self.band.1 > 0.0 && self.band.1 <= self.band.0 {
             return Err(Refused::param(3));
@@ -226,7 +261,7 @@ impl Analyzer for Vibration {
     fn state_hash(&self) -> u64 {
         let confirms = self.alert.iter().chain(&self.danger);
         let hash = confirms.fold(self.record.hash(StateHash::new()), |hash, c| c.hash(hash));
-        let overall = self.overall.unwrap_or_default();
+        let overall = self.overall;
         hash.f64s(&[overall.velocity, overall.moments.rms, overall.band])
             .finish()
     }

@@ -159,6 +159,14 @@ fn transforms_of_every_length_come_back() {
             }
         }
     }
+    let band = Band {
+        low_hz: 2000.0,
+        high_hz: 5640.0,
+    };
+    let mut spare = [Complex32::new(0.0, 0.0); 2048];
+    let mut work = [0.0; 256];
+    let short = envelope(&mut work, &mut spare, RATE, band, 100.0);
+    assert!(short.is_none(), "half of it is too short");
     assert!(real_in_place(&mut [0.0; 1000]).is_none(), "no power of two");
     assert!(real_in_place(&mut [0.0; 128]).is_none(), "too short");
 }

@@ -1,0 +1,4 @@
+//! The analyzer `process-watch` as a module: `docs/analyzers.md`. What it does is in `rules/analyzers/dsp`.
+#![no_std]
+
+tripline_analyzer::export!(rules_analyzers_dsp::process_watch::ProcessWatch);
