@@ -7,4 +7,5 @@ pub mod clock;
 pub mod cpu;
 pub mod host;
 pub mod limits;
+pub mod reserve;
 pub mod seal;

@@ -153,14 +153,23 @@ pub const ANALYZER_GLOBALS_MAX: u32 = 1_024;
 pub const ANALYZER_BRANCHES_MAX: u32 = 512;
 /// Depth of nested blocks: a choice of so many targets is written as so many nested blocks.
 pub const ANALYZER_NESTING_MAX: u32 = 1_024;
+/// Fuel of one division of floats. Every other operator of a rule but the square root costs 1. These dear ones are
+/// priced by what they take (`appliance/sandbox/src/price.rs`), so that a unit of fuel is worth about the same everywhere.
+pub const FUEL_F64_DIV: u8 = 8;
+/// The same of single precision.
+pub const FUEL_F32_DIV: u8 = 6;
+/// Fuel of one square root.
+pub const FUEL_F64_SQRT: u8 = 12;
+/// The same of single precision.
+pub const FUEL_F32_SQRT: u8 = 10;
 /// Fuel of `tl_area` and `tl_init`, which run off the lane: tables of an FFT are computed there.
 pub const ANALYZER_INIT_FUEL: u64 = 200_000_000;
 /// Time of the same: what a start may wait for one instance.
 pub const ANALYZER_INIT_MS: u64 = 2_000;
 /// Microseconds between two ticks of the epoch, which ends an analyzer that overruns its deadline. A deadline may be overrun
-/// by two of them: a tenth of the 4 ms that an analyzer of class safety typically gets. 5,000 wake-ups a second cost a
-/// core about 2 %.
-pub const EPOCH_TICK_US: u64 = 200;
+/// by three of them: 6 % of 5 ms. 10,000 wake-ups a second take 2 to 3 % of one core that is not a lane's, in a guard
+/// that has analyzers.
+pub const EPOCH_TICK_US: u64 = 100;
 /// Bytes of a sealed bundle. Ahead-of-time code of 10,000 rules is about 10 MiB.
 pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 

@@ -19,6 +19,7 @@ mod analyzer;
 mod compile;
 mod config;
 mod module;
+mod price;
 
 pub use analyzer::{
     Analyzer, AnalyzerError, AnalyzerFault, AnalyzerInstance, AnalyzerModule, AnalyzerSpec, Answer,
@@ -27,5 +28,8 @@ pub use analyzer::{
 };
 #[cfg(feature = "compile")]
 pub use compile::{CompileError, compile};
+#[cfg(feature = "compile")]
+#[doc(hidden)]
+pub use config::config_for_benchmark;
 pub use config::{Engine, EngineError, Ticker};
 pub use module::{CallFault, LoadError, NativeCode, RuleModule, SLOT_BYTES};

@@ -1,6 +1,6 @@
 //! A lane's rule module: slots in its memory, one exported function a rule.
 
-use rt_config::limits;
+use rt_config::{limits, reserve};
 use wasmtime::{Memory, Module, Store, TypedFunc};
 
 use crate::Engine;
@@ -94,7 +94,7 @@ pub struct RuleModule {
     rules: Vec<TypedFunc<i32, i32>>,
 }
 
-/// Ticks that no process lives to see, and that can be added to any epoch: at 200 microseconds, 29 million years.
+/// Ticks that no process lives to see, and that can be added to any epoch: at 100 microseconds, 29 million years.
 const NO_DEADLINE: u64 = u64::MAX / 2;
 
 /// Fuel a call starts with, beyond any bound a rule can have: what was used is measured after the call and compared
@@ -222,7 +222,8 @@ impl RuleModule {
         if self.store.set_fuel(TANK).is_err() {
             return Err(CallFault::Trap);
         }
-        let result = function.call(&mut self.store, i32::from(hold));
+        // A trap allocates its record inside wasmtime; it is dropped below, wherever it came from.
+        let result = reserve::within(|| function.call(&mut self.store, i32::from(hold)));
         let left = self.store.get_fuel().unwrap_or(0);
         let used = TANK.saturating_sub(left);
         match result {

@@ -4,7 +4,7 @@
 //! `EXPRESSION_OPS_MAX` operations.
 //! Hazards: H-48 (a slot that does not exist), H-67 (a program that did not come from the compiler).
 
-use rt_config::limits::{EXPRESSION_DEPTH_MAX, EXPRESSION_OPS_MAX};
+use rt_config::limits::{EXPRESSION_DEPTH_MAX, EXPRESSION_OPS_MAX, FUEL_F64_DIV, FUEL_F64_SQRT};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -111,6 +111,11 @@ pub enum Op {
 }
 
 #[expect(clippy::as_conversions, reason = "`u64::from` is not const")]
+const fn price(fuel: u8) -> u64 {
+    fuel as u64
+}
+
+#[expect(clippy::as_conversions, reason = "`u64::from` is not const")]
 const fn word(slot: u32) -> u64 {
     slot as u64
 }
@@ -120,8 +125,8 @@ const fn word(slot: u32) -> u64 {
 /// Source: wasmtime 48, `FuncEnvironment::new` ("even empty functions should consume at least some fuel").
 pub const FUEL_ENTRY: u64 = 1;
 
-/// The most WebAssembly operators one operation becomes.
-pub const OP_INSTRUCTIONS_MAX: u64 = 17;
+/// The most fuel one operation takes.
+pub const OP_FUEL_MAX: u64 = 17;
 
 impl Op {
     /// How many WebAssembly operators the operation becomes. A test counts them in the emitted module.
@@ -144,6 +149,18 @@ impl Op {
             Self::Same => 11,
             Self::Choose | Self::ChooseBool => 7,
         }
+    }
+
+    /// Fuel of the operation: 1 for each operator, except for the two that take longer and are priced so.
+    pub const fn fuel(self) -> u64 {
+        let dearer = match self {
+            Self::Div => FUEL_F64_DIV,
+            Self::Sqrt => FUEL_F64_SQRT,
+            _ => 1,
+        };
+        self.instructions()
+            .saturating_add(price(dearer))
+            .saturating_sub(1)
     }
 
     /// The operation as two words: which one, and its operand. Different operations give different words.
@@ -202,12 +219,11 @@ impl Op {
     }
 }
 
-/// Wasmtime's fuel for one call of the function that `ops` become, with its default cost table: every operator costs
-/// one, `end` nothing. The code has no branches, so this is not a bound but the exact amount, for every input.
+/// Wasmtime's fuel for one call of the function that `ops` become, with the sandbox's cost table: every operator costs
+/// one, a division and a square root more, `end` nothing. The code has no branches, so this is not a bound but the exact amount, for every input.
 pub fn fuel_of(ops: &[Op]) -> u64 {
-    ops.iter().fold(FUEL_ENTRY, |fuel, op| {
-        fuel.saturating_add(op.instructions())
-    })
+    ops.iter()
+        .fold(FUEL_ENTRY, |fuel, op| fuel.saturating_add(op.fuel()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use drivers_frame::block::{Block, BlockFault};
 use drivers_frame::{DurNs, MonoNs, Quality, Scaling};
-use rt_config::limits;
+use rt_config::{limits, reserve};
 use rules_sdk_abi::{Flags, Header, SampleFormat, VALUE_BYTES, Verdict, encode_header, export};
 use wasmtime::{Instance, Memory, Store, TypedFunc};
 
@@ -231,10 +231,12 @@ impl AnalyzerInstance {
             return Err(AnalyzerFault::FuelExceeded { fuel: 0 });
         }
         self.store.set_epoch_deadline(self.shape.ticks);
-        let packed = self
-            .process
-            .call(&mut self.store, ())
-            .map_err(|error| AnalyzerFault::of(&error, fuel))?;
+        // A trap allocates its record inside wasmtime, which is read and dropped within.
+        let packed = reserve::within(|| {
+            self.process
+                .call(&mut self.store, ())
+                .map_err(|error| AnalyzerFault::of(&error, fuel))
+        })?;
         let used = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
         let verdict = Verdict::unpack(packed, spec.causes)
             .map_err(|nonsense| AnalyzerFault::NonsenseVerdict(nonsense.0))?;
@@ -259,10 +261,12 @@ impl AnalyzerInstance {
             return Err(AnalyzerFault::FuelExceeded { fuel: 0 });
         }
         self.store.set_epoch_deadline(self.shape.ticks);
-        self.state_hash
-            .call(&mut self.store, ())
-            .map(i64::cast_unsigned)
-            .map_err(|error| AnalyzerFault::of(&error, fuel))
+        reserve::within(|| {
+            self.state_hash
+                .call(&mut self.store, ())
+                .map(i64::cast_unsigned)
+                .map_err(|error| AnalyzerFault::of(&error, fuel))
+        })
     }
 
     /// The exchange area: exactly its bytes.
@@ -436,6 +440,7 @@ const fn quality_number(quality: Quality) -> u32 {
 }
 
 /// A value and, in one word, the two 32-bit words behind it.
+#[inline]
 fn value_cell(value: f64, words: u64) -> [u8; 16] {
     (u128::from(value.to_bits()) | u128::from(words) << 64).to_le_bytes()
 }

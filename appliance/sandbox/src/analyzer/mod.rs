@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Which thread: [`AnalyzerModule`] and [`Refiller`] off the lane, [`Analyzer::process`] on it. May a call block: no.
-//! Worst case of a call: its fuel at the calibrated price, and apart from that its deadline plus two ticks plus one
-//! bulk operation ([`Ticker`]). A call that succeeds allocates nothing. Hazards: H-35 to H-39.
+//! Worst case of a call: its fuel at the calibrated price, and apart from that its deadline plus three ticks plus one
+//! bulk operation ([`Ticker`](crate::Ticker)). A call that succeeds allocates nothing. Hazards: H-35 to H-39.
 
 mod fault;
 mod flap;

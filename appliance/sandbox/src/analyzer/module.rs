@@ -36,8 +36,8 @@ pub struct AnalyzerSpec {
     pub causes: u8,
     /// Fuel of one `tl_process`.
     pub fuel: u64,
-    /// Time of one `tl_process`. Stopped no sooner, and at most two ticks ([`limits::EPOCH_TICK_US`]) and one bulk
-    /// operation later.
+    /// Time of one `tl_process`. Stopped no sooner, and at most three ticks ([`limits::EPOCH_TICK_US`]) and one bulk
+    /// operation later ([`Ticker`](crate::Ticker)).
     pub deadline: DurNs,
 }
 

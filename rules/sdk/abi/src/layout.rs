@@ -111,6 +111,7 @@ pub struct Header {
 }
 
 /// The header's bytes, as they lie in the guest's memory.
+#[inline]
 pub fn encode_header(header: &Header) -> [u8; 64] {
     let words = [
         u64::from(header.samples) | u64::from(header.flags.0) << 32,

@@ -32,6 +32,7 @@ impl Verdict {
     /// # Errors
     /// [`Nonsense`]: an unknown level, a cause that the metadata does not name or that stands with normal, bits that
     /// must be 0.
+    #[inline]
     pub fn unpack(packed: i64, causes: u8) -> Result<Self, Nonsense> {
         let bits = packed.cast_unsigned();
         let [level, cause, rest @ ..] = bits.to_le_bytes();
