@@ -115,6 +115,11 @@ pub const ANALYZER_FLAPS_MAX: u8 = 64;
 pub const CANARY_EVERY_MIN_MS: u64 = 100;
 /// Frames of one trial of a canary.
 pub const CANARY_FRAMES_MAX: u16 = 256;
+/// Frames on their way to the analyzers of class background of a lane: behind that it is late, and the newest is dropped.
+pub const BACKGROUND_JOBS: usize = 3;
+/// Milliseconds between two looks for spares to be made and canaries to be tried: rare enough that an analyzer that fails in
+/// each frame costs the process a hundred instances a second at most.
+pub const ANALYZER_SERVICE_MS: u64 = 10;
 /// Sources of blocks of samples, a pack.
 pub const WAVEFORMS_MAX: usize = 32;
 /// Samples of one block: a second and a quarter of 51.2 kHz, the fastest of vibration front ends. As in the analyzers' ABI.
@@ -258,6 +263,10 @@ const _: () = assert!(
     "each target of a branch is a block"
 );
 const _: () = assert!(RULE_STOPS_MAX <= OUTPUTS_MAX);
+const _: () = assert!(
+    BACKGROUND_JOBS <= WAVEFORM_BUFFERS_SPARE,
+    "blocks that class background holds must leave each waveform its own buffers"
+);
 const _: () = assert!(ANALYZERS_MAX <= DEVICES_MAX, "an analyzer is a device");
 const _: () = assert!(
     MODULES_MAX <= u16::MAX as usize && WAVEFORMS_MAX <= u16::MAX as usize,

@@ -20,9 +20,9 @@ pub use client::{Client, ClientError, EventStream, Reset};
 pub use events::{Event, EventBody};
 pub use latency::{Distribution, Latency, RuleLatency, StageLatency};
 pub use status::{
-    BypassStatus, ChannelStatus, DeviceStatus, GroupStatus, LaneStatus, OutputProof, OutputStatus,
-    Proof, Reason, RuleStatus, SentinelStatus, ShelvedStatus, State, Status, TagStatus,
-    VotingStatus,
+    AnalyzerStatus, BypassStatus, ChannelStatus, DeviceStatus, GroupStatus, LaneStatus,
+    OutputProof, OutputStatus, Proof, Reason, RuleStatus, SentinelStatus, ShelvedStatus, State,
+    Status, TagStatus, VotingStatus,
 };
 
 /// What may be asked of a guard. `who` is a name for the record; the user that asks is recorded beside it whatever it

@@ -129,6 +129,9 @@ pub struct LaneStatus {
     pub window_overruns: u64,
     /// Devices.
     pub devices: Vec<DeviceStatus>,
+    /// Analyzers, in the order in which they run.
+    #[serde(default)]
+    pub analyzers: Vec<AnalyzerStatus>,
     /// Rules.
     pub rules: Vec<RuleStatus>,
     /// Votings.
@@ -142,6 +145,47 @@ pub struct LaneStatus {
     /// What holds every output stopped and no rule can clear: `crash loop`, `host too slow`, ...; absent when this guard
     /// does not tell.
     pub holds: Option<Vec<String>>,
+}
+
+/// An analyzer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnalyzerStatus {
+    /// Its id.
+    pub name: String,
+    /// The module's name.
+    pub module: String,
+    /// The module's version.
+    pub version: u32,
+    /// `safety`: called on the lane, in the tick; `background`: on a thread of its own.
+    pub class: String,
+    /// Who signed the module; absent when nobody did.
+    pub signer: Option<String>,
+    /// Frames that it was asked about.
+    pub calls: u64,
+    /// Frames that counted for nothing: it failed, or they were dropped.
+    pub faults: u64,
+    /// Times that a spare took over.
+    pub replaced: u64,
+    /// Spare instances that wait; absent when there is not even one to call.
+    pub spares: Option<u64>,
+    /// What counts since its newest frame: `normal`, `alert`, `danger`; absent before the first.
+    pub verdict: Option<String>,
+    /// What it says is the cause.
+    pub cause: Option<String>,
+    /// Why its newest frame counted for nothing; absent when it counted.
+    pub fault: Option<String>,
+    /// `alive` or `missed`; absent when it has no canary.
+    pub canary: Option<String>,
+    /// Fuel that 99 of 100 calls did with.
+    pub fuel_p99: Option<u64>,
+    /// Fuel that it may use in a call.
+    pub fuel_limit: u64,
+    /// Time that 99 of 100 calls did with, in nanoseconds.
+    pub time_p99_ns: Option<u64>,
+    /// The longest call, in nanoseconds.
+    pub time_max_ns: Option<u64>,
+    /// Time that a call may take, in nanoseconds.
+    pub deadline_ns: u64,
 }
 
 /// Channels that decide together.

@@ -11,6 +11,7 @@ pub(crate) struct Args {
     pub(crate) operators: Option<String>,
     pub(crate) watchdog_device: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
+    pub(crate) allow_unsigned: bool,
 }
 
 /// Shown for wrong arguments and for `--help`.
@@ -18,6 +19,7 @@ pub(crate) const USAGE: &str = "\
 tripline-guard: the protection process of Tripline. Usually started by `tripline run` or systemd.
 
 usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP] [--watchdog-device PATH] [--state DIR]
+                      [--allow-unsigned]
 
   --bundle FILE      a bundle made by `tripline build`
   --socket PATH      where to open the control socket
@@ -26,6 +28,7 @@ usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP] [--watchdo
   --watchdog-device PATH
                      the host's hardware watchdog, as /dev/watchdog: opened at start, fed while every lane ticks
   --state DIR        where latches and unclean ends are kept over a restart; beside the socket without it
+  --allow-unsigned   for development: runs analyzers that nobody has signed, or whose signature has expired; the state says so
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
 5 a host name or password file cannot be used, 6 the watchdog had stopped a lane, 7 stopped but a stop was not confirmed.
@@ -36,6 +39,7 @@ impl Args {
     pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let (mut bundle, mut socket, mut operators) = (None, None, None);
         let (mut watchdog_device, mut state) = (None, None);
+        let mut allow_unsigned = false;
         let mut args = args;
         while let Some(arg) = args.next() {
             let place = match arg.to_str() {
@@ -45,6 +49,10 @@ impl Args {
                 Some("--watchdog-device") => &mut watchdog_device,
                 Some("--state") => &mut state,
                 Some("--help" | "-h") => return Err(String::new()),
+                Some("--allow-unsigned") => {
+                    allow_unsigned = true;
+                    continue;
+                }
                 _ => return Err(format!("unknown argument {}", arg.display())),
             };
             let value = args
@@ -64,6 +72,7 @@ impl Args {
             operators: operators.map(group).transpose()?,
             watchdog_device,
             state,
+            allow_unsigned,
         })
     }
 }
@@ -85,6 +94,7 @@ mod tests {
                 operators: operators.map(str::to_owned),
                 watchdog_device: None,
                 state: None,
+                allow_unsigned: false,
             })
         };
         assert_eq!(parse(&["--bundle", "a", "--socket", "b"]), with(None));
@@ -108,6 +118,9 @@ mod tests {
         let args = parse(&[&args[..], &["--watchdog-device", "d"]].concat()).unwrap();
         assert_eq!(args.state, Some("c".into()));
         assert_eq!(args.watchdog_device, Some("d".into()));
+        assert!(!args.allow_unsigned, "H-66: only when it is said");
+        let args = ["--allow-unsigned", "--bundle", "a", "--socket", "b"];
+        assert!(parse(&args).unwrap().allow_unsigned);
     }
 
     #[test]

@@ -24,10 +24,12 @@ const EVALUATIONS: u64 = 2;
 const UNOPTIMISED: u64 = if cfg!(debug_assertions) { 100 } else { 1 };
 
 /// What was measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Measured {
     /// Picoseconds a unit of fuel.
     pub(crate) fuel_ps: u64,
+    /// The same of each analyzer of class safety that said something to its canary's frame, or to silence.
+    pub(crate) prices: Vec<(String, u64)>,
     /// Lateness of a timer.
     pub(crate) turn: DurNs,
     /// For how long an input may wait because its reader leaves its core to others.
@@ -88,9 +90,18 @@ pub(crate) fn turn(clock: &impl Clock, mut sleep: impl FnMut(DurNs)) -> DurNs {
 }
 
 /// What is wrong with the host, if anything, and what to do.
-pub(crate) fn judge(measured: Measured, assumed: HostAssumption) -> Option<String> {
+pub(crate) fn judge(measured: &Measured, assumed: HostAssumption) -> Option<String> {
     let mut slow = Vec::new();
-    if measured.fuel_ps > u64::from(assumed.fuel_ps).saturating_mul(UNOPTIMISED) {
+    let dear = |fuel_ps: u64| fuel_ps > u64::from(assumed.fuel_ps).saturating_mul(UNOPTIMISED);
+    for (name, fuel_ps) in &measured.prices {
+        if dear(*fuel_ps) {
+            slow.push(format!(
+                "a unit of fuel of analyzer {name} takes {fuel_ps} ps, assumed {} ps",
+                assumed.fuel_ps
+            ));
+        }
+    }
+    if dear(measured.fuel_ps) {
         slow.push(format!(
             "a unit of fuel takes {} ps, assumed {} ps",
             measured.fuel_ps, assumed.fuel_ps
@@ -142,10 +153,11 @@ mod tests {
         for (fuel_ps, turn, fast) in table {
             let measured = Measured {
                 fuel_ps,
+                prices: Vec::new(),
                 turn: DurNs::from_ns(turn),
                 rest: DurNs::ZERO,
             };
-            let problem = judge(measured, ASSUMED);
+            let problem = judge(&measured, ASSUMED);
             assert_eq!(problem.is_none(), fast, "H-29: {problem:?}");
         }
     }
@@ -153,12 +165,13 @@ mod tests {
     #[test]
     fn h29_a_lane_that_rests_has_that_much_less_for_its_turn() {
         let measured = |turn: u64| Measured {
+            prices: Vec::new(),
             fuel_ps: 0,
             turn: DurNs::from_us(turn),
             rest: DurNs::from_us(300),
         };
-        assert_eq!(judge(measured(700), ASSUMED), None, "H-29");
-        let words = judge(measured(701), ASSUMED).unwrap();
+        assert_eq!(judge(&measured(700), ASSUMED), None, "H-29");
+        let words = judge(&measured(701), ASSUMED).unwrap();
         assert!(
             words.contains("701us late, and it rests for 300us"),
             "{words}"
@@ -169,12 +182,15 @@ mod tests {
     fn what_is_said_has_both_figures_and_what_to_do() {
         let measured = Measured {
             fuel_ps: u64::MAX,
+            prices: vec![("bearing".to_owned(), u64::MAX), ("pump".to_owned(), 1)],
             turn: DurNs::from_ms(3),
             rest: DurNs::ZERO,
         };
-        let words = judge(measured, ASSUMED).unwrap();
+        let words = judge(&measured, ASSUMED).unwrap();
+        assert!(!words.contains("pump"), "H-36: {words}");
         for part in [
             "assumed 10000 ps",
+            "fuel of analyzer bearing takes",
             "3ms late, assumed 1ms",
             "`assume:`",
             "isolated",

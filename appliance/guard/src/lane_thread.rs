@@ -6,6 +6,7 @@
 //! cannot (I11). Hazards: H-27 to H-32 as far as one thread can see them, H-61.
 
 mod acts;
+mod analyzers;
 mod outputs;
 mod wait;
 
@@ -22,6 +23,7 @@ use rules_bundle::HostAssumption;
 use rustix::event::PollFlags;
 
 use crate::acquire::{Source, interest};
+use crate::analyzers::{CanaryWatch, Price, Seats};
 use crate::calibrate::{self, Measured};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::pulse::{Beat, Orders, Phase, Stage as Checkpoint};
@@ -68,9 +70,14 @@ impl Inline {
 
 /// Everything a lane's thread owns.
 pub(crate) struct Runner {
-    pub(crate) lane: Lane<RuleModule>,
+    pub(crate) lane: Lane<RuleModule, Seats>,
     pub(crate) inline: Vec<Inline>,
     pub(crate) queues: Vec<(DeviceId, FrameConsumer)>,
+    /// Of each waveform, the place of its device in `queues`: where its buffers go back.
+    pub(crate) homes: Vec<usize>,
+    /// More blocks wait than a tick takes.
+    pub(crate) more_blocks: bool,
+    pub(crate) canaries: Vec<CanaryWatch>,
     pub(crate) outputs: Vec<Driven>,
     pub(crate) commands: Consumer<Command>,
     pub(crate) messages: Producer<Message>,
@@ -134,7 +141,7 @@ impl Runner {
                 continue;
             }
             let owed = self.share.owed(at);
-            if !progress || owed.is_some() {
+            if !(progress || self.more_blocks) || owed.is_some() {
                 self.wait(owed);
             }
         }
@@ -212,12 +219,14 @@ impl Runner {
                 .record(now().since(oldest));
             any = true;
         }
+        any |= self.take_blocks();
         self.beat.pass(Checkpoint::Ingest);
         any
     }
 
     fn obey(&mut self) -> bool {
         let mut any = self.obey_orders();
+        any |= self.look_at_canaries();
         while let Ok(command) = self.commands.pop() {
             any = true;
             let message = match command {
@@ -278,6 +287,9 @@ impl Runner {
         if taken {
             self.stages.of(Stage::Evaluate).record(evaluated.since(at));
         }
+        if let Some(spent) = self.lane.analyzer_engine_mut().take_spent() {
+            self.stages.of(Stage::Analyze).record(spent);
+        }
         self.beat.pass_tick(self.lane.checkpoint().signature);
         self.drive(evaluated);
         for event in self.lane.events() {
@@ -290,6 +302,7 @@ impl Runner {
             );
         }
         self.lane.clear_events();
+        self.give_blocks_back();
         self.next_tick = at.after(self.timer_period).min(self.lane.next_due());
         self.timing.end(at, self.next_tick);
     }
@@ -304,6 +317,7 @@ impl Runner {
         snapshot.window_overruns = self.lane.window_overruns();
         snapshot.refusal = self.lane.reset_refusal();
         std::mem::swap(&mut snapshot.stages, &mut self.stages);
+        self.fill_analyzers(snapshot);
         snapshot.outputs.clear();
         for (index, output) in (0_u16..).zip(&self.outputs) {
             if snapshot.outputs.len() < snapshot.outputs.capacity() {
@@ -370,13 +384,19 @@ impl Runner {
     }
 
     /// Measures this host where the lane runs, and holds the lane when it is slower than assumed: the cause. `fuel` is
-    /// that of all conditions, `rest` for how long an input may wait because its reader rests.
+    /// that of all conditions, `prices` are those of analyzers by their names, `rest` is for how long an input may wait
+    /// because its reader rests.
     pub(crate) fn calibrate(
         &mut self,
         fuel: u64,
+        prices: Vec<(String, Price)>,
         assumed: HostAssumption,
         rest: DurNs,
     ) -> Option<String> {
+        let prices: Vec<_> = prices
+            .into_iter()
+            .filter_map(|(name, mut price)| Some((name, price.measure(now)?)))
+            .collect();
         let fuel_ps = calibrate::fuel_ps(fuel, &now, || self.lane.warm_up());
         let (turn, rest) = if self.spin {
             // It does not sleep, so nothing wakes it.
@@ -386,10 +406,11 @@ impl Runner {
         };
         let measured = Measured {
             fuel_ps,
+            prices,
             turn,
             rest,
         };
-        let cause = calibrate::judge(measured, assumed)?;
+        let cause = calibrate::judge(&measured, assumed)?;
         self.lane.hold(Hold::HostTooSlow, now());
         Some(cause)
     }

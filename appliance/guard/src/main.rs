@@ -20,6 +20,7 @@ macro_rules! say {
 }
 
 mod acquire;
+mod analyzers;
 mod args;
 mod calibrate;
 mod control;

@@ -3,11 +3,13 @@
 mod acts;
 mod views;
 
+use appliance_lane::analyzer::AnalyzerView;
 use appliance_lane::{Counters, Event, Latch, ResetRefusal, RuleCause, RuleState, TagView};
 use appliance_output::{FaultCause, Permit};
 use drivers_frame::MonoNs;
 
 use crate::acquire::{LinkEdge, LinkStats};
+use crate::analyzers::Figures;
 use crate::stages::Stages;
 use crate::timing::Late;
 
@@ -69,6 +71,14 @@ pub(crate) struct OutputSnapshot {
     pub(crate) counters: appliance_output::Counters,
 }
 
+/// State of an analyzer.
+#[derive(Clone, Copy)]
+pub(crate) struct AnalyzerSnapshot {
+    pub(crate) view: AnalyzerView,
+    /// Of class safety; `None` when there is not even one to call.
+    pub(crate) spares: Option<u8>,
+}
+
 /// A lane's state at one tick. Made by the main thread with room for everything; the lane only fills it.
 pub(crate) struct Snapshot {
     /// Whether tags and rules are wanted too: that costs the lane a few microseconds a thousand.
@@ -83,6 +93,9 @@ pub(crate) struct Snapshot {
     pub(crate) devices: Vec<DeviceSnapshot>,
     pub(crate) views: Views,
     pub(crate) stages: Stages,
+    pub(crate) analyzers: Vec<AnalyzerSnapshot>,
+    /// One for each analyzer, always.
+    pub(crate) figures: Vec<Figures>,
 }
 
 impl Snapshot {
@@ -100,6 +113,11 @@ impl Snapshot {
             devices: Vec::with_capacity(plan.devices.len()),
             views: Views::new(plan),
             stages: Stages::new()?,
+            analyzers: Vec::with_capacity(plan.analyzers().count()),
+            figures: plan
+                .analyzers()
+                .map(|_| Figures::new())
+                .collect::<Option<_>>()?,
         }))
     }
 }

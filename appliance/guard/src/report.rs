@@ -17,6 +17,7 @@ use crate::message::Snapshot;
 use crate::pulse::Orders;
 use crate::stages::Recorder;
 
+pub(crate) use analyzers::analyzer_statuses;
 pub(crate) use silent::silent_lane_status;
 
 /// A rule's id.
@@ -345,6 +346,7 @@ pub(crate) fn lane_status(
             .zip(links)
             .filter_map(|(device, link)| Some(device_status(&device.name, link.as_ref()?)))
             .collect(),
+        analyzers: Vec::new(),
         rules: plan
             .rules
             .iter()

@@ -30,6 +30,7 @@ use rules_bundle::{Bundle, LanePlan};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::acquire::LinkStats;
+use crate::analyzers::{BackgroundView, Figures};
 use crate::control::{Connection, EventLog, Listener};
 use crate::exit::Exit;
 use crate::lane_thread::{LaneEnd, notify};
@@ -39,7 +40,7 @@ use crate::pulse::{Orders, Pulse};
 use crate::report::{self, Placement};
 use crate::sentinel::Sentinel;
 use crate::stages::{Recorder, Stages};
-use crate::start::News;
+use crate::start::{AnalyzerNews, News};
 use crate::timing::{self, Verdict};
 use crate::window::Fault;
 pub(crate) use keep::Keeper;
@@ -64,6 +65,8 @@ pub(crate) struct LaneHandle {
     pub(crate) placement: Placement,
     /// Per device; `None` for one that the lane reads itself, or that has only outputs.
     pub(crate) stats: Vec<Option<Arc<Mutex<LinkStats>>>>,
+    /// Per analyzer; `None` for one of class safety.
+    pub(crate) analyzer_views: Vec<Option<Arc<Mutex<BackgroundView>>>>,
     /// What the lane shows of itself.
     pub(crate) pulse: Arc<Pulse>,
     /// What the sentinel found.
@@ -85,6 +88,7 @@ pub(crate) struct Parts {
     pub(crate) outside: Outside,
     pub(crate) keeper: Keeper,
     pub(crate) news: News,
+    pub(crate) analyzer_news: AnalyzerNews,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) wake: Arc<OwnedFd>,
     pub(crate) no_deep_idle: Option<host::NoDeepIdle>,
@@ -105,6 +109,8 @@ struct Totals {
     /// What was computed of each rule.
     bounds: Vec<Option<DurNs>>,
     events_lost: u64,
+    /// Of every analyzer.
+    figures: Vec<Figures>,
 }
 
 impl Totals {
@@ -141,6 +147,7 @@ struct Running {
     sentinel: Sentinel,
     outside: Outside,
     news: News,
+    analyzer_news: AnalyzerNews,
     stop: Arc<AtomicBool>,
     wake: Arc<OwnedFd>,
     _no_deep_idle: Option<host::NoDeepIdle>,
@@ -160,6 +167,10 @@ impl Guard {
                     rules: BTreeMap::new(),
                     bounds: timing::bounds(plan),
                     events_lost: 0,
+                    figures: plan
+                        .analyzers()
+                        .map(|_| Figures::new())
+                        .collect::<Option<_>>()?,
                 })
             })
             .collect();
@@ -174,6 +185,7 @@ impl Guard {
                 sentinel: parts.sentinel,
                 outside: parts.outside,
                 news: parts.news,
+                analyzer_news: parts.analyzer_news,
                 stop: parts.stop,
                 wake: parts.wake,
                 _no_deep_idle: parts.no_deep_idle,
@@ -249,6 +261,9 @@ impl Guard {
             {
                 self.take(index, message);
             }
+        }
+        while let Ok((lane, event)) = self.parts.analyzer_news.try_recv() {
+            self.take(lane, Message::Event(event));
         }
         while let Ok(news) = self.parts.news.try_recv() {
             if let Some(plan) = self.plan.lanes.get(news.lane) {
@@ -329,6 +344,9 @@ impl Guard {
             Message::Tripped => answers.tripped = true,
             Message::Snapshot(mut snapshot) => {
                 totals.stages.absorb(&mut snapshot.stages);
+                for (total, new) in totals.figures.iter_mut().zip(&mut snapshot.figures) {
+                    total.absorb(new);
+                }
                 totals.events_lost = snapshot.counters.events_lost;
                 answers.snapshot = Some(snapshot);
             }

@@ -14,7 +14,9 @@ const LONGEST_NS: u64 = 10_000_000_000;
 pub(crate) enum Stage {
     /// From the receipt of a sample to the tick that takes it.
     AcquireToIngest,
-    /// The tick: staleness, evaluation of what changed, latches.
+    /// The calls of analyzers within a tick, together.
+    Analyze,
+    /// The tick: staleness, analyzers, evaluation of what changed, latches.
     Evaluate,
     /// From the end of the tick to the return of the send that stops.
     Drive,
@@ -23,8 +25,9 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::AcquireToIngest,
+        Self::Analyze,
         Self::Evaluate,
         Self::Drive,
         Self::Confirm,
@@ -33,6 +36,7 @@ impl Stage {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::AcquireToIngest => "acquire_to_ingest",
+            Self::Analyze => "analyze",
             Self::Evaluate => "evaluate",
             Self::Drive => "drive",
             Self::Confirm => "confirm",
@@ -79,7 +83,7 @@ impl Recorder {
 
 /// All stages of a lane.
 pub(crate) struct Stages {
-    recorders: [Recorder; 4],
+    recorders: [Recorder; 5],
 }
 
 impl Stages {
@@ -90,14 +94,16 @@ impl Stages {
                 Recorder::new()?,
                 Recorder::new()?,
                 Recorder::new()?,
+                Recorder::new()?,
             ],
         })
     }
 
     pub(crate) fn of(&mut self, stage: Stage) -> &mut Recorder {
-        let [acquire, evaluate, drive, confirm] = &mut self.recorders;
+        let [acquire, analyze, evaluate, drive, confirm] = &mut self.recorders;
         match stage {
             Stage::AcquireToIngest => acquire,
+            Stage::Analyze => analyze,
             Stage::Evaluate => evaluate,
             Stage::Drive => drive,
             Stage::Confirm => confirm,
@@ -105,9 +111,10 @@ impl Stages {
     }
 
     pub(crate) fn get(&self, stage: Stage) -> &Recorder {
-        let [acquire, evaluate, drive, confirm] = &self.recorders;
+        let [acquire, analyze, evaluate, drive, confirm] = &self.recorders;
         match stage {
             Stage::AcquireToIngest => acquire,
+            Stage::Analyze => analyze,
             Stage::Evaluate => evaluate,
             Stage::Drive => drive,
             Stage::Confirm => confirm,

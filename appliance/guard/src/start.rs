@@ -13,13 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use appliance_lane::Event;
 use appliance_sandbox::Engine;
 use rt_config::cpu::Cores;
-use rt_config::{cpu, host, limits};
-use rules_bundle::Bundle;
+use rt_config::{clock, cpu, host, limits};
+use rules_bundle::{Bundle, ModulePlan};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::acquire::LinkNews;
+use crate::analyzers::{self, Service};
 use crate::args::Args;
 use crate::control::Listener;
 use crate::exit::Exit;
@@ -88,8 +90,29 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     let (news, news_from) = channel();
     let stop = Arc::new(AtomicBool::new(false));
     let engine = Engine::new().map_err(|error| (Exit::Bundle, error.to_string()))?;
+    let lanes = &bundle.plan.lanes;
+    let priority = lanes.iter().map(|lane| lane.priority).max().unwrap_or(0);
+    let watcher = |name: &str| ThreadSettings {
+        name: name.to_owned(),
+        // Off the lanes' cores, as every thread that this one starts; which of the others is the scheduler's choice.
+        core: None,
+        priority: priority.saturating_add(1).min(host::FIFO_PRIORITY_MAX),
+        isolated: false,
+        spin: false,
+    };
+    degraded.extend(unvouched(&bundle.plan.modules, args.allow_unsigned)?);
+    if lanes.iter().any(|lane| lane.analyzers().next().is_some()) {
+        // Before the first instance is made: that has a deadline, too.
+        let problems =
+            analyzers::start_ticker(engine.ticker(), watcher("epoch"), Arc::clone(&stop))
+                .map_err(|error| (Exit::Usage, format!("no thread for deadlines: {error}")))?;
+        degraded.extend(problems);
+    }
+    let (analyzer_news, analyzer_news_from) = channel();
     let shared = Shared {
+        bundle: &bundle,
         engine: &engine,
+        analyzer_news: &analyzer_news,
         cores: &cores,
         main: &wake_main,
         sentinel: &wake_sentinel,
@@ -126,24 +149,27 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     let mut too_slow = Vec::new();
     let mut lanes = Vec::with_capacity(prepared.len());
     let mut posts = Vec::with_capacity(prepared.len());
-    let mut priority = 0;
+    let mut service = Service::default();
     for mut lane in prepared {
         posts.extend(lane.post.take());
-        priority = lane.priority.max(priority);
+        service.join(std::mem::take(&mut lane.service));
         lanes.push(lane.launch(&engine, &mut degraded, &mut too_slow)?);
     }
+    if !service.is_empty() {
+        let (engine, stop) = (engine.clone(), Arc::clone(&stop));
+        std::thread::Builder::new()
+            .name("analyzers".to_owned())
+            .spawn(move || service.run(&engine, &stop))
+            .map_err(|error| (Exit::Usage, format!("no thread for analyzers: {error}")))?;
+    }
     // Every output is latched until a reset, and nobody can ask for one yet: what no sentinel has seen is safe.
-    let settings = ThreadSettings {
-        name: "sentinel".to_owned(),
-        // Off the lanes' cores, as every thread that this one starts; which of the others is the scheduler's choice.
-        core: None,
-        priority: priority.saturating_add(1).min(host::FIFO_PRIORITY_MAX),
-        isolated: false,
-        spin: false,
-    };
-    let (sentinel, problems) =
-        Sentinel::start(posts, settings, wake_sentinel, Arc::clone(&wake_main))
-            .map_err(|error| (Exit::Usage, format!("no thread for the sentinel: {error}")))?;
+    let (sentinel, problems) = Sentinel::start(
+        posts,
+        watcher("sentinel"),
+        wake_sentinel,
+        Arc::clone(&wake_main),
+    )
+    .map_err(|error| (Exit::Usage, format!("no thread for the sentinel: {error}")))?;
     degraded.extend(problems);
     let (outside, problems) = Outside::open(
         &Environment::read(),
@@ -168,6 +194,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         outside,
         keeper,
         news: news_from,
+        analyzer_news: analyzer_news_from,
         stop,
         wake: wake_main,
         no_deep_idle,
@@ -175,6 +202,8 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
 }
 
 struct Shared<'a> {
+    bundle: &'a Bundle,
+    analyzer_news: &'a Sender<(usize, Event)>,
     engine: &'a Engine,
     cores: &'a Cores,
     main: &'a Arc<OwnedFd>,
@@ -206,21 +235,35 @@ fn read_bundle(path: &Path) -> Result<Bundle, Refused> {
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|error| refuse(error.to_string()))?;
-    let bundle = rules_bundle::open(&bytes).map_err(|error| refuse(error.to_string()))?;
-    let waiting = bundle.plan.lanes.iter().find_map(|lane| {
-        let analyzer = lane.analyzers().map(|(_, name, _)| name).next();
-        analyzer.or_else(|| {
-            lane.waveforms
-                .first()
-                .map(|waveform| waveform.name.as_str())
-        })
-    });
-    if let Some(name) = waiting {
-        return Err(refuse(format!(
-            "`{name}` is an analyzer or a waveform, which this version of the guard does not run. Take it out of the pack"
-        )));
+    rules_bundle::open(&bytes).map_err(|error| refuse(error.to_string()))
+}
+
+/// Refuses modules that nobody vouches for, now or any more; or says which they are, when that is allowed (H-66).
+fn unvouched(modules: &[ModulePlan], allowed: bool) -> Result<Vec<String>, Refused> {
+    let now_s = clock::wall_ns() / 1_000_000_000;
+    let mut lacks = Vec::new();
+    for module in modules {
+        let name = &module.name;
+        match &module.signature {
+            None => lacks.push(format!("unsigned module {name}")),
+            Some(signature) if signature.expires.is_some_and(|end| end < now_s) => {
+                lacks.push(format!(
+                    "module {name}: the signature of {} has expired",
+                    signature.signer
+                ));
+            }
+            Some(_) => {}
+        }
     }
-    Ok(bundle)
+    match lacks.first() {
+        Some(lack) if !allowed => Err((
+            Exit::Bundle,
+            format!(
+                "{lack}: it is not run. Have it signed and build the bundle again; for development only, --allow-unsigned runs it"
+            ),
+        )),
+        _ => Ok(lacks),
+    }
 }
 
 /// SIGTERM and SIGINT as something to poll.
@@ -240,3 +283,5 @@ fn wake_up() -> Result<OwnedFd, String> {
 
 /// News of links that acquisition threads read.
 pub(crate) type News = Receiver<LinkNews>;
+/// News of analyzers of class background, with the lane's index.
+pub(crate) type AnalyzerNews = Receiver<(usize, Event)>;

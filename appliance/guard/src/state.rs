@@ -66,6 +66,11 @@ fn reduced(lane: &LaneStatus, reasons: &mut Vec<Reason>) {
     for bypass in &lane.bypasses {
         say(format!("{} is bypassed by {}", bypass.point, bypass.by));
     }
+    for analyzer in &lane.analyzers {
+        if let Some(fault) = &analyzer.fault {
+            say(format!("analyzer {}: {fault}", analyzer.name));
+        }
+    }
     for voting in &lane.votings {
         let ill =
             |channel: &&appliance_control::ChannelStatus| channel.health.as_deref() == Some("bad");

@@ -68,6 +68,11 @@ impl BlockConsumer {
         self.news.pop().ok()
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.news.is_empty()
+    }
+
     /// Gives a block's buffer back.
     pub fn give_back(&mut self, block: Block) {
         // Full only if a driver brought in more buffers than it may; then one is freed rather than lost.

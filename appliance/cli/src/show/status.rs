@@ -21,6 +21,10 @@ pub(super) fn print(status: &Status, settings: &Settings, out: &mut Out) -> Resu
         let groups = tables::groups(&lane.groups).without_empty_columns();
         out.text(groups.painted(out.paint()))?;
         below(tables::outputs(&lane.outputs), out)?;
+        below(
+            tables::analyzers(&lane.analyzers).without_empty_columns(),
+            out,
+        )?;
         below(tables::votings(&lane.votings).without_empty_columns(), out)?;
         let (rules, left_out) = tables::rules(&lane.rules, &status.shelved);
         below(rules.without_empty_columns(), out)?;

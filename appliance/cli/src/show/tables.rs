@@ -1,7 +1,8 @@
 //! The tables of a guard's state. Every word stands for itself: colours only repeat what it says.
 
 use appliance_control::{
-    DeviceStatus, GroupStatus, OutputStatus, Proof, RuleStatus, ShelvedStatus, VotingStatus,
+    AnalyzerStatus, DeviceStatus, GroupStatus, OutputStatus, Proof, RuleStatus, ShelvedStatus,
+    VotingStatus,
 };
 use appliance_desk::wall_time::time_of_day;
 
@@ -244,6 +245,74 @@ pub(super) fn devices(devices: &[DeviceStatus]) -> Table {
             device.anomalies.to_string().into(),
             device.connects.to_string().into(),
             device.last_error.as_deref().unwrap_or_default().into(),
+        ]);
+    }
+    table
+}
+
+/// What analyzers say, and what they cost.
+pub(super) fn analyzers(analyzers: &[AnalyzerStatus]) -> Table {
+    let mut table = Table::new([
+        ("analyzer", Align::Left),
+        ("module", Align::Left),
+        ("class", Align::Left),
+        ("signed by", Align::Left),
+        ("verdict", Align::Left),
+        ("cause", Align::Left),
+        ("fault", Align::Left),
+        ("canary", Align::Left),
+        ("calls", Align::Right),
+        ("faults", Align::Right),
+        ("spares", Align::Right),
+        ("fuel p99", Align::Right),
+        ("of", Align::Right),
+        ("time p99", Align::Right),
+        ("max", Align::Right),
+        ("of", Align::Right),
+    ]);
+    for analyzer in analyzers {
+        let verdict = analyzer.verdict.as_deref();
+        let tone = match verdict {
+            Some("danger") => Tone::Bad,
+            Some("alert") => Tone::Warn,
+            _ => Tone::Plain,
+        };
+        let signer = match &analyzer.signer {
+            Some(signer) => signer.as_str().into(),
+            None => toned(Tone::Warn, "nobody"),
+        };
+        let spares = match analyzer.spares {
+            Some(spares) => spares.to_string().into(),
+            None => toned(Tone::Bad, "no instance"),
+        };
+        let canary = match analyzer.canary.as_deref() {
+            Some("missed") => toned(Tone::Bad, "missed"),
+            canary => text(canary),
+        };
+        let span = |ns: Option<u64>| ns.map_or(String::new(), units::span);
+        table.row([
+            analyzer.name.as_str().into(),
+            format!("{} {}", analyzer.module, analyzer.version).into(),
+            analyzer.class.as_str().into(),
+            signer,
+            toned(tone, verdict.unwrap_or_default()),
+            text(analyzer.cause.as_deref()),
+            match &analyzer.fault {
+                Some(fault) => toned(Tone::Bad, fault.as_str()),
+                None => text(None),
+            },
+            canary,
+            analyzer.calls.to_string().into(),
+            analyzer.faults.to_string().into(),
+            spares,
+            analyzer
+                .fuel_p99
+                .map_or(String::new(), |fuel| fuel.to_string())
+                .into(),
+            analyzer.fuel_limit.to_string().into(),
+            span(analyzer.time_p99_ns).into(),
+            span(analyzer.time_max_ns).into(),
+            span(Some(analyzer.deadline_ns)).into(),
         ]);
     }
     table

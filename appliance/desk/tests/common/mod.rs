@@ -280,6 +280,7 @@ fn status(inner: &Inner, newest: u64) -> Status {
             evaluations: 0,
             comparison_faults: 0,
             window_overruns: 0,
+            analyzers: vec![],
             devices: vec![DeviceStatus {
                 name: "io".into(),
                 kind: "modbus".into(),

@@ -7,6 +7,8 @@ use drivers_frame::MonoNs;
 use rt_config::limits::BYPASSES_MAX;
 use rules_bundle::LanePlan;
 
+use crate::analyzers::Seats;
+
 /// See the module.
 pub(crate) struct Views {
     /// Every voting's channels, one voting after the other.
@@ -37,7 +39,7 @@ impl Views {
     }
 
     /// Fills it in. Allocates nothing: what does not fit was not planned, and is left out.
-    pub(crate) fn fill(&mut self, lane: &Lane<RuleModule>) {
+    pub(crate) fn fill(&mut self, lane: &Lane<RuleModule, Seats>) {
         self.channels.clear();
         self.votings.clear();
         for voting in 0.. {

@@ -1,8 +1,14 @@
 //! Analyzers in names.
 
-use appliance_control::EventBody;
+use std::sync::{Arc, Mutex};
+
+use appliance_control::{AnalyzerStatus, EventBody};
 use appliance_lane::EventKind;
+use appliance_lane::analyzer::CanaryState;
 use rules_bundle::{AnalyzerPlan, FailureVerdict, LanePlan, ModulePlan};
+
+use crate::analyzers::{BackgroundView, Figures};
+use crate::message::Snapshot;
 
 /// The name and plan of an analyzer, by the number that the lane knows it by.
 fn find(plan: &LanePlan, analyzer: u16) -> Option<(&str, &AnalyzerPlan)> {
@@ -38,11 +44,7 @@ pub(super) fn event_body(
             EventBody::AnalyzerFault {
                 analyzer: name.to_owned(),
                 cause: fault.as_str().to_owned(),
-                verdict: match plan.on_failure {
-                    FailureVerdict::Trip => "danger",
-                    FailureVerdict::Alarm => "alert",
-                }
-                .to_owned(),
+                verdict: failure_word(plan).to_owned(),
             }
         }
         EventKind::AnalyzerReplaced { analyzer, left } => EventBody::AnalyzerReplaced {
@@ -62,8 +64,96 @@ fn canary(plan: &LanePlan, analyzer: u16, missed: bool) -> Option<EventBody> {
     })
 }
 
+/// The word of the verdict that counts when it failed.
+const fn failure_word(plan: &AnalyzerPlan) -> &'static str {
+    match plan.on_failure {
+        FailureVerdict::Trip => "danger",
+        FailureVerdict::Alarm => "alert",
+    }
+}
+
+/// A lane's analyzers in names. `views` are those of class background, by number; `figures` what was added up so far.
+pub(crate) fn analyzer_statuses(
+    plan: &LanePlan,
+    modules: &[ModulePlan],
+    snapshot: &Snapshot,
+    views: &[Option<Arc<Mutex<BackgroundView>>>],
+    figures: &[Figures],
+) -> Vec<AnalyzerStatus> {
+    plan.analyzers()
+        .zip(&snapshot.analyzers)
+        .zip(views)
+        .zip(figures)
+        .filter_map(|((((_, name, analyzer), state), view), figures)| {
+            let module = modules.get(usize::from(analyzer.module))?;
+            let mut status = AnalyzerStatus {
+                name: name.to_owned(),
+                module: module.name.clone(),
+                version: module.version,
+                class: analyzer.class.as_str().to_owned(),
+                signer: module
+                    .signature
+                    .as_ref()
+                    .map(|signature| signature.signer.clone()),
+                calls: state.view.calls,
+                faults: state.view.faults,
+                replaced: state.view.replaced,
+                spares: state.spares.map(u64::from),
+                verdict: None,
+                cause: None,
+                fault: None,
+                canary: match state.view.canary {
+                    CanaryState::None => None,
+                    CanaryState::Alive => Some("alive".to_owned()),
+                    CanaryState::Missed => Some("missed".to_owned()),
+                },
+                fuel_p99: None,
+                fuel_limit: analyzer.fuel,
+                time_p99_ns: None,
+                time_max_ns: None,
+                deadline_ns: analyzer.deadline.as_ns(),
+            };
+            let mut last = state.view.last;
+            // A poisoned lock is a thread that panicked: what it showed before still stands.
+            let view = view
+                .as_ref()
+                .map(|view| view.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+            if let Some(view) = &view {
+                status.faults = status.faults.saturating_add(view.faults);
+                status.replaced = view.replaced;
+                status.spares = view.spares.map(u64::from);
+                last = view.last;
+                costs(&mut status, &view.figures);
+            } else {
+                costs(&mut status, figures);
+            }
+            match last {
+                None => {}
+                Some(Ok(verdict)) => {
+                    status.verdict = Some(level_word(verdict.level).to_owned());
+                    status.cause = cause_word(modules, analyzer, verdict.cause);
+                }
+                Some(Err(fault)) => {
+                    status.verdict = Some(failure_word(analyzer).to_owned());
+                    status.fault = Some(fault.as_str().to_owned());
+                }
+            }
+            Some(status)
+        })
+        .collect()
+}
+
+fn costs(status: &mut AnalyzerStatus, figures: &Figures) {
+    status.fuel_p99 = figures.fuel_p99();
+    status.time_p99_ns = figures.time_p99_ns();
+    status.time_max_ns = status
+        .time_p99_ns
+        .is_some()
+        .then(|| figures.time_max.as_ns());
+}
+
 /// The word of a level.
-pub(crate) const fn level_word(level: rules_sdk_abi::Level) -> &'static str {
+const fn level_word(level: rules_sdk_abi::Level) -> &'static str {
     match level {
         rules_sdk_abi::Level::Normal => "normal",
         rules_sdk_abi::Level::Alert => "alert",

@@ -25,6 +25,7 @@ pub(crate) fn silent_lane_status(
         comparison_faults: 0,
         window_overruns: 0,
         devices: Vec::new(),
+        analyzers: Vec::new(),
         rules: Vec::new(),
         votings: views::votings(plan, None),
         bypasses: Vec::new(),

@@ -133,6 +133,13 @@ impl Guard {
                         rule.measured_max_ns = Some(recorder.max_ns);
                     }
                 }
+                status.analyzers = report::analyzer_statuses(
+                    plan,
+                    &self.plan.modules,
+                    snapshot,
+                    &lane.analyzer_views,
+                    &totals.figures,
+                );
                 self.add_before(&mut status);
                 status.bypasses = self.bypass_statuses(plan, snapshot);
                 status

@@ -55,6 +55,13 @@ impl Prepared {
                 .map_err(spawned)?;
             feeds.push(thread);
         }
+        if let Some(background) = self.background.take() {
+            let thread = std::thread::Builder::new()
+                .name(format!("background-{}", self.name))
+                .spawn(move || background.run())
+                .map_err(spawned)?;
+            feeds.push(thread);
+        }
         let runner = self.runner;
         let main = Arc::clone(&runner.main);
         let calibration = self.calibration;
@@ -93,6 +100,7 @@ impl Prepared {
             wake,
             placement: started.placement,
             stats: self.stats,
+            analyzer_views: self.analyzer_views,
             pulse: self.pulse,
             orders: self.orders,
             told: None,
@@ -122,10 +130,11 @@ fn run(
     runner.warm_up();
     let Calibration {
         fuel,
+        prices,
         assumed,
         rest,
     } = calibration;
-    let too_slow = runner.calibrate(fuel, assumed, rest);
+    let too_slow = runner.calibrate(fuel, prices, assumed, rest);
     let _ = report.send(Started {
         placement,
         problems,

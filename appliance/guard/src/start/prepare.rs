@@ -9,11 +9,12 @@ use appliance_sandbox::{NativeCode, RuleModule};
 use drivers_frame::{DurNs, MonoNs};
 use rt_config::{clock, limits};
 use rtrb::{Consumer, Producer, RingBuffer};
-use rules_bundle::{HostAssumption, LaneCode, LanePlan, LinkPlan, Wait};
+use rules_bundle::{HostAssumption, LaneCode, LanePlan, LinkPlan, Wait, WaveformPlan};
 
 use super::sources::sources;
 use super::{Refused, Shared, wake_up};
 use crate::acquire::{Acquisition, LinkStats};
+use crate::analyzers::{self, Around, Background, BackgroundView, Bundled, Price, Service};
 use crate::exit::Exit;
 use crate::lane_thread::{Driven, Runner};
 use crate::message::{Command, Message, Snapshot};
@@ -29,6 +30,9 @@ use crate::{calibrate, timing, wiring};
 pub(super) struct Prepared {
     pub(super) runner: Runner,
     pub(super) calibration: Calibration,
+    pub(super) background: Option<Background>,
+    pub(super) service: Service,
+    pub(super) analyzer_views: Vec<Option<Arc<Mutex<BackgroundView>>>>,
     pub(super) feeds: Vec<Acquisition>,
     pub(super) core: Option<usize>,
     pub(super) priority: u8,
@@ -70,12 +74,39 @@ pub(super) fn prepare(
     let module = RuleModule::load(shared.engine, &native, plan.programs().count(), slots)
         .map_err(|error| refuse(error.to_string()))?;
     let start = MonoNs::from_ns(clock::monotonic_ns());
-    let mut lane = Lane::new(plan, module, start).map_err(|error| refuse(error.to_string()))?;
+    let wake = Arc::new(wake_up().map_err(refuse)?);
+    let analyzers = analyzers::load(
+        shared.engine,
+        plan,
+        Bundled {
+            modules: &shared.bundle.plan.modules,
+            code: &shared.bundle.modules,
+            blocks: &shared.bundle.blocks,
+        },
+        &Around {
+            lane: index,
+            wake: &wake,
+            inbox: Arc::new(wake_up().map_err(refuse)?),
+            main: shared.main,
+            stop: shared.stop,
+            news: shared.analyzer_news,
+        },
+    )
+    .map_err(refuse)?;
+    let mut lane = Lane::with_analyzers(plan, module, analyzers.seats, start)
+        .map_err(|error| refuse(error.to_string()))?;
     if shared.crash_loop {
         lane.hold(Hold::CrashLoop, start);
     }
-    let wake = Arc::new(wake_up().map_err(refuse)?);
-    let sources = sources(index, plan, shared, &wake)?;
+    let mut sources = sources(index, plan, shared, &wake)?;
+    let home = |waveform: &WaveformPlan| {
+        let mut queues = sources.queues.iter();
+        // One without a home has a device that nothing is read from: no block of it ever comes.
+        let home = queues.position(|(device, _)| *device == waveform.device);
+        home.unwrap_or(usize::MAX)
+    };
+    let homes = plan.waveforms.iter().map(home).collect();
+    sources.queues.extend(analyzers.queues);
     let mut outputs = Vec::with_capacity(plan.outputs.len());
     let mut watched = Vec::with_capacity(plan.outputs.len());
     for output in &plan.outputs {
@@ -102,6 +133,9 @@ pub(super) fn prepare(
             lane,
             inline: sources.inline,
             queues: sources.queues,
+            homes,
+            more_blocks: false,
+            canaries: analyzers.canaries,
             outputs,
             commands: commands_from,
             messages: messages_to,
@@ -122,9 +156,13 @@ pub(super) fn prepare(
         },
         calibration: Calibration {
             fuel: calibrate::fuel_of(plan),
+            prices: analyzers.prices,
             assumed: plan.assumed,
             rest: rest(plan),
         },
+        background: analyzers.background,
+        service: analyzers.service,
+        analyzer_views: analyzers.views,
         feeds: sources.threads,
         core,
         priority: plan.priority,
@@ -147,9 +185,9 @@ pub(super) fn prepare(
 }
 
 /// What the host is held against.
-#[derive(Clone, Copy)]
 pub(super) struct Calibration {
     pub(super) fuel: u64,
+    pub(super) prices: Vec<(String, Price)>,
     pub(super) assumed: HostAssumption,
     pub(super) rest: DurNs,
 }

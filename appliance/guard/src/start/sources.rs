@@ -77,7 +77,7 @@ pub(super) fn sources(
                     true,
                 )
             }
-            // Refused when the bundle was read.
+            // Not read from: what it derives comes from the lane itself, or from a thread of its own.
             LinkPlan::Analyzer(_) => {
                 sources.stats.push(None);
                 continue;

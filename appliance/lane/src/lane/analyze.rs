@@ -59,6 +59,11 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         &self.engine_of_analyzers
     }
 
+    /// The same, to take out what was measured and blocks that are done with.
+    pub fn analyzer_engine_mut(&mut self) -> &mut A {
+        &mut self.engine_of_analyzers
+    }
+
     /// What can be seen of an analyzer.
     pub fn analyzer(&self, analyzer: u16) -> Option<AnalyzerView> {
         let state = self.analyzers.get(usize::from(analyzer))?;

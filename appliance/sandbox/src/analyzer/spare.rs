@@ -88,6 +88,11 @@ impl Analyzer {
         self.seat.is_some()
     }
 
+    /// Whether the next call finds an instance: one in the seat, or a spare that takes it.
+    pub fn is_seated(&self) -> bool {
+        self.seat.is_some() || self.spares() > 0
+    }
+
     /// Spares that are ready.
     pub fn spares(&self) -> usize {
         self.ready.slots()
