@@ -41,8 +41,8 @@ impl DeviceConfig {
 
 /// A window of registers that holds a block of a waveform, and the register that counts its blocks.
 ///
-/// The device must change the sequence register before it overwrites the first sample that belonged to the old number. One
-/// that counts only afterwards shows windows of two blocks as whole ones, and no reader can see that.
+/// The device must exchange number and window as one, between two requests. One that counts before it has written all of
+/// the new samples, or after it has written some, shows windows of two blocks as whole ones, and no reader can see that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     /// Which waveform.

@@ -20,6 +20,7 @@
 mod backoff;
 mod piece;
 mod schedule;
+mod state;
 mod status;
 pub mod table;
 mod waves;
@@ -39,102 +40,11 @@ use crate::fault::IoFault;
 use crate::plan::{Block, Plan, PlanError, check_windows};
 use backoff::BackoffState;
 use schedule::Schedule;
+pub use state::{Action, Outcome, Reading, State};
 pub use status::{Counters, LinkChange, LinkState, SessionError};
 use table::{Event, Phase};
 pub use window::WindowRead;
 use window::Windows;
-
-/// Where the connection stands, with the time that ends the wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// No socket.
-    Disconnected {
-        /// When to try again.
-        retry_at: MonoNs,
-    },
-    /// A connection attempt runs.
-    Connecting {
-        /// When it counts as failed.
-        deadline: MonoNs,
-    },
-    /// Connected, nothing asked.
-    Idle {
-        /// When the next read of points is due; one of a window may be earlier.
-        due: MonoNs,
-    },
-    /// One request outstanding.
-    Awaiting {
-        /// Its id.
-        transaction: u16,
-        /// What it reads.
-        reading: Reading,
-        /// When its reply counts as missing.
-        deadline: MonoNs,
-    },
-    /// Given up; the socket is to be closed.
-    Closing {
-        /// When to try again.
-        retry_at: MonoNs,
-    },
-}
-
-impl State {
-    /// The row of the [`table`].
-    pub const fn phase(&self) -> Phase {
-        match self {
-            Self::Disconnected { .. } => Phase::Disconnected,
-            Self::Connecting { .. } => Phase::Connecting,
-            Self::Idle { .. } => Phase::Idle,
-            Self::Awaiting { .. } => Phase::Awaiting,
-            Self::Closing { .. } => Phase::Closing,
-        }
-    }
-}
-
-/// What a request reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// A block of points, by its place in the plan.
-    Points(usize),
-    /// For a waveform's window.
-    Window(WindowRead),
-}
-
-/// What the owner of the socket has to do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Start to connect, then [`Session::on_connecting`] or [`Session::on_connect_failed`].
-    Connect,
-    /// See whether the connection is up, then [`Session::on_connected`] or [`Session::on_connect_failed`].
-    PollConnect {
-        /// When the attempt counts as failed.
-        deadline: MonoNs,
-    },
-    /// Send [`Session::request`] in one call, then [`Session::on_sent`] or [`Session::on_io_error`].
-    Send,
-    /// Receive if anything is there: into [`Session::space`] when it gives one, then [`Session::on_received`]; else
-    /// anywhere, then [`Session::on_bytes`]. Or [`Session::on_eof`], [`Session::on_io_error`].
-    Receive {
-        /// When there is something else to do.
-        deadline: MonoNs,
-    },
-    /// Close the socket, then [`Session::on_closed`].
-    Close,
-    /// Nothing until then.
-    Wait {
-        /// When to ask again.
-        until: MonoNs,
-    },
-}
-
-/// What came of some bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// A frame or a waveform's block was pushed.
-    Frame,
-    /// None was.
-    Progress,
-}
 
 /// One device: what is read, when, and over which state of connection.
 #[derive(Debug)]
