@@ -15,6 +15,7 @@ mod guest;
 #[path = "../../../rules/analyzers/dsp/tests/recordings/host.rs"]
 mod host;
 mod made;
+mod pack;
 
 use feeds::{
     CWRU, SKAB, cavitation_params, cwru, femto_snapshots, femto_trend, hotelling_params, skab,

@@ -408,7 +408,11 @@ fn input(
     } else {
         tag.unit.clone()?
     };
-    let conversion = convert(&from, &input.unit, "input", &input.name, &name.span, cx)?;
+    let conversion = if input.unit == metadata::ANY_UNIT {
+        Conversion::IDENTITY
+    } else {
+        convert(&from, &input.unit, "input", &input.name, &name.span, cx)?
+    };
     Some(AnalyzerInput {
         tag: TagId(u16::try_from(index).ok()?),
         scale: conversion.multiplier / conversion.divisor,

@@ -12,6 +12,8 @@ pub const SECTION_BYTES_MAX: usize = 16 * 1024;
 pub const SAMPLES_MAX: u32 = 65_536;
 /// Most bytes of a name, and of a unit.
 pub const NAME_BYTES_MAX: usize = 64;
+/// The unit of an input that takes a value in whatever unit its tag has.
+pub const ANY_UNIT: &str = "any";
 /// Most bytes of the summary.
 pub const SUMMARY_BYTES_MAX: usize = 200;
 
@@ -52,7 +54,7 @@ pub struct Metadata {
 pub struct Input {
     /// Name.
     pub name: String,
-    /// Unit that the module expects.
+    /// Unit that the module expects, or [`ANY_UNIT`].
     pub unit: String,
 }
 
