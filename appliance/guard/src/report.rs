@@ -1,49 +1,29 @@
 //! From indices to names: what people, the desk and alerts read.
 
 mod analyzers;
+mod names;
+mod refusal;
 mod silent;
 mod views;
 
 use appliance_control::{
     DeviceStatus, Distribution, EventBody, LaneStatus, OutputStatus, RuleStatus, TagStatus,
 };
-use appliance_lane::{EventKind, Hold, LatchCause, Point, ResetRefusal};
+use appliance_lane::{EventKind, Hold, LatchCause};
 use appliance_output::Permit;
-use drivers_frame::{Cause, DeviceId, TagId};
+use drivers_frame::{Cause, TagId};
 use rules_bundle::{LanePlan, ModulePlan};
 
 use crate::acquire::LinkStats;
 use crate::message::Snapshot;
 use crate::pulse::Orders;
 use crate::stages::Recorder;
+use names::{channel_name, group_name, tag_name, voting_name};
+pub(crate) use names::{device_name, output_name, point_name, rule_name};
+pub(crate) use refusal::{refusal_cause, refusal_help};
 
 pub(crate) use analyzers::analyzer_statuses;
 pub(crate) use silent::silent_lane_status;
-
-/// A rule's id.
-pub(crate) fn rule_name(plan: &LanePlan, rule: u16) -> String {
-    plan.rules
-        .get(usize::from(rule))
-        .map_or_else(|| format!("rule {rule}"), |rule| rule.id.clone())
-}
-
-/// An output's id.
-pub(crate) fn output_name(plan: &LanePlan, output: u16) -> String {
-    let name = plan
-        .outputs
-        .get(usize::from(output))
-        .map(|output| output.name.clone());
-    name.unwrap_or_else(|| format!("output {output}"))
-}
-
-/// A device's id.
-pub(crate) fn device_name(plan: &LanePlan, device: DeviceId) -> String {
-    let name = plan
-        .devices
-        .get(usize::from(device.0))
-        .map(|device| device.name.clone());
-    name.unwrap_or_else(|| format!("device {}", device.0))
-}
 
 /// A lane's event in names; `None` for what the main thread records itself, with who did it and why.
 pub(crate) fn event_body(
@@ -196,115 +176,10 @@ fn input(
     }
 }
 
-fn tag_name(plan: &LanePlan, tag: u16) -> String {
-    plan.tags
-        .get(usize::from(tag))
-        .map_or_else(|| format!("tag {tag}"), |tag| tag.name.clone())
-}
-
-fn voting_name(plan: &LanePlan, voting: u16) -> String {
-    plan.votings
-        .get(usize::from(voting))
-        .map_or_else(|| format!("voting {voting}"), |voting| voting.name.clone())
-}
-
-fn channel_name(plan: &LanePlan, voting: u16, channel: u8) -> String {
-    plan.votings
-        .get(usize::from(voting))
-        .and_then(|voting| voting.channels.get(usize::from(channel)))
-        .map_or_else(
-            || format!("channel {channel}"),
-            |TagId(tag)| tag_name(plan, *tag),
-        )
-}
-
-/// The name of a point that can be bypassed: `VOTING/TAG`, or a rule's id.
-pub(crate) fn point_name(plan: &LanePlan, point: Point) -> String {
-    match point {
-        Point::Channel { voting, channel } => format!(
-            "{}/{}",
-            voting_name(plan, voting),
-            channel_name(plan, voting, channel)
-        ),
-        Point::Rule(rule) => rule_name(plan, rule),
-    }
-}
-
 pub(crate) fn latching_rule(plan: &LanePlan, cause: LatchCause) -> Option<String> {
     match cause {
         LatchCause::Rule { rule, .. } => Some(rule_name(plan, rule)),
         _ => None,
-    }
-}
-
-/// What stands against a reset.
-pub(crate) fn refusal_cause(plan: &LanePlan, refusal: ResetRefusal) -> String {
-    match refusal {
-        ResetRefusal::RuleNotClear { rule } => {
-            format!("rule {} is not clear", rule_name(plan, rule))
-        }
-        ResetRefusal::OutputNotConfirmed { output } => format!(
-            "output {} has not confirmed its safe value",
-            output_name(plan, output)
-        ),
-        ResetRefusal::FeedbackNotSafe { output } => format!(
-            "the feedback of output {} does not show its safe position",
-            output_name(plan, output)
-        ),
-        ResetRefusal::DeviceWatchdogNotArmed { output } => format!(
-            "the device watchdog of output {} is not armed",
-            output_name(plan, output)
-        ),
-        ResetRefusal::BadChannel { voting, channel } => format!(
-            "channel {} of voting {} is bad",
-            channel_name(plan, voting, channel),
-            voting_name(plan, voting)
-        ),
-        ResetRefusal::Held(hold) => hold.as_str().to_owned(),
-        ResetRefusal::NotPressed => "the reset was not pressed".to_owned(),
-        ResetRefusal::WrongHand => "somebody else holds the reset".to_owned(),
-        ResetRefusal::TooShort => "the reset was released too soon".to_owned(),
-        ResetRefusal::TooLong => "the reset was held for too long".to_owned(),
-        ResetRefusal::EngineFault => "the rule engine failed".to_owned(),
-        ResetRefusal::ShuttingDown => "the guard is shutting down".to_owned(),
-        ResetRefusal::NothingLatched => "nothing is latched".to_owned(),
-    }
-}
-
-/// What to do about it.
-pub(crate) fn refusal_help(refusal: ResetRefusal) -> &'static str {
-    match refusal {
-        ResetRefusal::RuleNotClear { .. } => {
-            "remove the cause at the machine (`tripline status` shows every rule, `tripline tags` every value), then reset again"
-        }
-        ResetRefusal::OutputNotConfirmed { .. } => {
-            "check that the output's device is on and reachable; the guard goes on trying"
-        }
-        ResetRefusal::FeedbackNotSafe { .. } => {
-            "check the actuator (a welded contactor?) and the wiring of its feedback"
-        }
-        ResetRefusal::DeviceWatchdogNotArmed { .. } => {
-            "check that the device has the watchdog that the pack names and allows it to be set"
-        }
-        ResetRefusal::BadChannel { .. } => {
-            "repair the channel, acknowledge it if the pack asks for that, or bypass it (`tripline bypass`)"
-        }
-        ResetRefusal::Held(Hold::HostTooSlow) => {
-            "free or isolate the lane's core, or state a slower host in the pack (`assume`), and restart the guard"
-        }
-        ResetRefusal::Held(Hold::CrashLoop) => "find out why the guard ended, then lift the hold",
-        ResetRefusal::Held(Hold::Watchdog | Hold::Memory) => {
-            "restart the guard; if it comes again, check the host and report it"
-        }
-        ResetRefusal::NotPressed
-        | ResetRefusal::WrongHand
-        | ResetRefusal::TooShort
-        | ResetRefusal::TooLong => "press, hold for a moment, and release again",
-        ResetRefusal::EngineFault => {
-            "restart the guard; if it comes again, check the host's memory and report it"
-        }
-        ResetRefusal::ShuttingDown => "start the guard again",
-        ResetRefusal::NothingLatched => "there is nothing to reset",
     }
 }
 
@@ -398,12 +273,6 @@ pub(crate) fn lane_status(
             })
             .collect(),
     }
-}
-
-/// A trip group's id.
-fn group_name(plan: &LanePlan, group: u16) -> String {
-    let name = plan.trip_groups.get(usize::from(group));
-    name.map_or_else(|| format!("group {group}"), |group| group.name.clone())
 }
 
 fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {

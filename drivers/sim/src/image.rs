@@ -5,198 +5,21 @@
 //! H-60, H-63, H-64.
 
 mod contacts;
+mod map;
+mod timing;
 mod watchdog;
 
 pub use contacts::{Feedback, Rival};
+pub use map::{Answering, Block, Permit, Refusal, StationMap, Table};
+pub use timing::{StopTiming, Watch, Write};
 pub use watchdog::StationWatchdog;
 
 use crate::limits::WRITES_KEPT;
 use contacts::Contact;
+use map::Cells;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
-
-/// The four tables of the Modbus data model (MODBUS Application Protocol V1.1b3, 4.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
-    /// Read-write bits.
-    Coil,
-    /// Read-only bits.
-    DiscreteInput,
-    /// Read-only registers.
-    InputRegister,
-    /// Read-write registers.
-    HoldingRegister,
-}
-
-/// Why a request is refused, as the exception code of the reply (V1.1b3, 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// 0x02: an address of the request does not exist, or may not be written.
-    IllegalDataAddress,
-    /// 0x03: a quantity of zero or beyond the standard's limit, or a value that the register does not take now.
-    IllegalDataValue,
-    /// 0x04: the station's watchdog ran out and waits to be reset.
-    DeviceFailure,
-}
-
-/// Addresses `first..first + count` of one table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Block {
-    /// Lowest address, counted from zero.
-    pub first: u16,
-    /// How many.
-    pub count: u16,
-}
-
-/// An output that falls to its safe value by itself when it has not been written for the station's watchdog time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Permit {
-    /// [`Table::Coil`] or [`Table::HoldingRegister`].
-    pub table: Table,
-    /// Its address.
-    pub address: u16,
-    /// The value that means stop. Also its value at power-up.
-    pub safe: u16,
-}
-
-/// What a station has.
-#[derive(Clone, Debug, Default)]
-pub struct StationMap {
-    /// Unit identifier it answers to.
-    pub unit: u8,
-    /// Coils; all may be written.
-    pub coils: Block,
-    /// Discrete inputs.
-    pub discrete_inputs: Block,
-    /// Input registers.
-    pub input_registers: Block,
-    /// Holding registers; only those in `writable` may be written.
-    pub holding_registers: Block,
-    /// Holding registers that may be written.
-    pub writable: Block,
-    /// Outputs under the watchdog.
-    pub permits: Vec<Permit>,
-    /// Watchdog time at power-up; zero: off.
-    pub watchdog: Duration,
-    /// Holding register that shows the watchdog time in ms and, when writable, sets it (0: off).
-    pub watchdog_register: Option<u16>,
-    /// The watchdog of a named station, in its own registers, over all permits. Besides `watchdog`.
-    pub station_watchdog: Option<StationWatchdog>,
-    /// Inputs that follow outputs.
-    pub feedbacks: Vec<Feedback>,
-}
-
-/// How the station answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Answering {
-    /// As the standard says.
-    #[default]
-    Normally,
-    /// Connections stay open, nothing is executed, nothing is answered (H-6). The watchdog goes on.
-    Silent,
-    /// Every request is refused with this exception code (H-10).
-    Exception(u8),
-    /// Executed at once, answered this much later (H-7).
-    Late(Duration),
-    /// Writes are answered as done but not done (H-58).
-    WritesLost,
-}
-
-/// One write that a station received and executed, or its watchdog's act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Write {
-    /// When, since the plant started (monotonic).
-    pub at: Duration,
-    /// Where to.
-    pub table: Table,
-    /// Which address.
-    pub address: u16,
-    /// The value written; a coil is 0 or 1.
-    pub value: u16,
-    /// Who wrote; `None`: the station's own watchdog.
-    pub peer: Option<SocketAddr>,
-}
-
-/// What the stopwatch looks at: a float in two holding registers, and the permit that should fall.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Watch {
-    /// First of the two holding registers, most significant word first.
-    pub address: u16,
-    /// Over-limit means greater than this.
-    pub limit: f32,
-    /// The coil whose fall ends the measurement.
-    pub stop_coil: u16,
-    /// The coil's value that means stop.
-    pub stop_value: u16,
-}
-
-/// The stopwatch: from the reply that first told of the danger to the write that stopped the machine.
-///
-/// Both ends are taken in the station: the first when the reply's content is fixed, before it is encoded and sent; the
-/// second after the write has been received and decoded. So the figure includes the peer's own sending and receiving
-/// and never flatters the system under test. It includes a rule's on-delay. Times are since the plant started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StopTiming {
-    /// First reply with a value over the limit while the permit was on. May be a lone noise peak.
-    pub first_over_limit: Option<Duration>,
-    /// First reply of the unbroken run of over-limit replies that the stop ended: what an on-delay counts from.
-    pub over_limit_since: Option<Duration>,
-    /// When the write that takes the permit away arrived.
-    pub stop_written: Option<Duration>,
-    /// When the station's own watchdog took the permit away instead.
-    pub watchdog_fell: Option<Duration>,
-}
-
-impl StopTiming {
-    /// From the unbroken over-limit run's first reply to the stop write; `None` until both happened.
-    #[must_use]
-    pub fn reaction(&self) -> Option<Duration> {
-        self.stop_written?.checked_sub(self.over_limit_since?)
-    }
-
-    /// From the very first over-limit reply to the stop write: never shorter than [`Self::reaction`].
-    #[must_use]
-    pub fn from_first_over_limit(&self) -> Option<Duration> {
-        self.stop_written?.checked_sub(self.first_over_limit?)
-    }
-
-    const fn ended(&self) -> bool {
-        self.stop_written.is_some() || self.watchdog_fell.is_some()
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Cells {
-    first: u16,
-    values: Vec<u16>,
-}
-
-impl Cells {
-    fn new(block: Block) -> Self {
-        Self {
-            first: block.first,
-            values: vec![0; usize::from(block.count)],
-        }
-    }
-
-    fn index(&self, address: u16) -> Option<usize> {
-        let index = usize::from(address.checked_sub(self.first)?);
-        (index < self.values.len()).then_some(index)
-    }
-
-    fn get(&self, address: u16) -> Option<u16> {
-        self.values.get(self.index(address)?).copied()
-    }
-
-    fn set(&mut self, address: u16, value: u16) {
-        if let Some(index) = self.index(address)
-            && let Some(cell) = self.values.get_mut(index)
-        {
-            *cell = value;
-        }
-    }
-}
 
 /// A station's memory.
 #[derive(Clone, Debug)]
