@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue_with_blocks};
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{
     Block, BlockNews, ByteOrder, Cause, DeviceId, DurNs, SampleKind, SampleLayout, Scaling, Step,
     WaveformId, WordOrder,
@@ -164,6 +164,7 @@ impl Wave {
                 order: ByteOrder::LittleEndian,
                 count: count as u32,
                 rate_hz: 12_000.0,
+                rate_check: RateCheck::Off,
                 envelope: None,
             }],
         };
@@ -351,6 +352,7 @@ fn h10_h17_h18_windows_of_registers_and_their_faults() {
             sequence_kind: SequenceType::U16,
             every: DurNs::from_ms(5),
             rate_hz: 5_000.0,
+            rate_check: RateCheck::Off,
         }],
     };
     let (mut producer, mut consumer) =

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue, frame_queue_with_blocks};
+use drivers_frame::block::RateCheck;
 use drivers_frame::{DeviceId, DurNs, SampleLayout, WaveformId};
 use drivers_modbus::config::{Backoff, DeviceConfig, Point, Poll, Window};
 use drivers_mqtt::{
@@ -109,6 +110,19 @@ fn of_device(
         .filter(move |(_, plan)| plan.device == device)
 }
 
+/// What can be judged of a source's rate: it depends on the time between its blocks, which only the pack knows.
+fn rate_check(plan: &WaveformPlan) -> RateCheck {
+    let span = plan.span();
+    match plan.period {
+        // They come more often than they span: overlapping, or played faster than recorded.
+        None => RateCheck::Off,
+        Some(period) if period < span => RateCheck::Off,
+        // Less than a block could lie between two.
+        Some(period) if period < span.times(2) => RateCheck::Exact,
+        Some(_) => RateCheck::NotFaster,
+    }
+}
+
 /// A window of registers. Its sequence register is read twice in the time that a block spans: a block waits for half of
 /// that at most, and is read well before the next one takes its place.
 fn window((waveform, plan): (WaveformId, &WaveformPlan)) -> Option<Window> {
@@ -133,6 +147,7 @@ fn window((waveform, plan): (WaveformId, &WaveformPlan)) -> Option<Window> {
         sequence_kind: sequence_width,
         every: DurNs::from_ns((plan.span().as_ns() / 2).max(SEQUENCE_READ_MIN_NS)),
         rate_hz: plan.rate_hz,
+        rate_check: rate_check(plan),
     })
 }
 
@@ -168,6 +183,7 @@ fn wave(
         order: *byte_order,
         count: plan.samples,
         rate_hz: plan.rate_hz,
+        rate_check: rate_check(plan),
         envelope: envelope
             .as_ref()
             .map(|envelope| envelope_config(what, topic, envelope))

@@ -14,9 +14,11 @@
 //! Hazards: H-17 to H-19 (loss, repetition, order of blocks), H-21 (wrong length, not finite), H-25 (no buffer left).
 
 mod order;
+mod rate;
 mod write;
 
 pub use order::{BlockOrder, BlockPlace, SequenceType};
+pub use rate::{RateCheck, RateWatch};
 pub use write::BlockFault;
 
 use alloc::boxed::Box;
@@ -191,6 +193,8 @@ pub struct BlockCounters {
     pub malformed: u64,
     /// Register windows that changed while they were read, and were dropped.
     pub torn: u64,
+    /// Blocks not taken because their source samples at another rate than the pack says.
+    pub wrong_rate: u64,
     /// Blocks lost because no buffer was free (H-25).
     pub no_buffer: u64,
 }

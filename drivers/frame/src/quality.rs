@@ -98,6 +98,8 @@ pub enum Cause {
     AnalyzerFailed = 27,
     /// The analyzer that derives it says so itself.
     AnalyzerSays = 28,
+    /// A waveform whose source samples at another rate than the pack says.
+    WrongRate = 29,
 }
 
 impl Cause {
@@ -133,6 +135,7 @@ impl Cause {
             Self::WrongAddress => "message for another topic",
             Self::AnalyzerFailed => "the analyzer failed",
             Self::AnalyzerSays => "the analyzer says so",
+            Self::WrongRate => "sampled at another rate than the pack says",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{DeviceId, DurNs, SampleLayout, TagId, ValueCodec, WaveformId};
 
 use crate::codec::Table;
@@ -63,6 +63,8 @@ pub struct Window {
     pub every: DurNs,
     /// Samples a second.
     pub rate_hz: f64,
+    /// Whether that is held against the arrivals.
+    pub rate_check: RateCheck,
 }
 
 impl Window {

@@ -5,7 +5,7 @@ mod error;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{ByteOrder, DeviceId, DurNs, SampleKind, TagId, ValueCodec, WaveformId};
 use rt_config::limits::{
     ENVELOPE_ERRORS_MAX, ENVELOPE_HEADER_BYTES_MAX, MQTT_PACKET_BYTES_MAX,
@@ -131,6 +131,8 @@ pub struct WaveformSubscription {
     pub count: u32,
     /// Samples a second.
     pub rate_hz: f64,
+    /// Whether that is held against the arrivals.
+    pub rate_check: RateCheck,
     /// What its messages must be wrapped in; `None` takes the bare payload.
     pub envelope: Option<EnvelopeConfig>,
 }

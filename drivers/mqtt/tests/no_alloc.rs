@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Broker, PATIENCE, number, subscriber_config};
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{
     BlockNews, ByteOrder, DurNs, FrameSink, QueueFull, Sample, SampleKind, TagId, ValueCodec,
     ValueType, WaveformId,
@@ -135,6 +135,7 @@ fn a_connection_and_its_messages_allocate_nothing() {
         order: ByteOrder::BigEndian,
         count: 2_000,
         rate_hz: 1_000.0,
+        rate_check: RateCheck::Off,
         envelope: None,
     }];
     let buffers = vec![vec![0; config.block_buffer_bytes().unwrap()].into_boxed_slice(); 2];

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{
     Block, BlockNews, ByteOrder, Cause, DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample,
     SampleKind, Scaling, Step, TagId, ValueCodec, ValueType, WaveformId,
@@ -38,6 +38,7 @@ fn wave(topic: &str, waveform: u16, count: u32) -> WaveformSubscription {
         order: ByteOrder::LittleEndian,
         count,
         rate_hz: 25_600.0,
+        rate_check: RateCheck::Off,
         envelope: None,
     }
 }
@@ -529,6 +530,37 @@ fn h18_to_h21_an_envelope_guards_blocks_as_it_guards_values() {
         (envelope.corrupted, envelope.lost, envelope.repeated),
         (1, 2, 1)
     );
+}
+
+#[test]
+fn a_source_that_samples_faster_than_the_pack_says_is_bad_until_it_does_not() {
+    let mut timed = wave("w", 0, 2);
+    // A block spans a second.
+    timed.rate_hz = 2.0;
+    timed.rate_check = RateCheck::NotFaster;
+    let config = config(vec![timed]);
+    let (mut client, mut lane) = connected(&config);
+    let mut seen = Vec::new();
+    let mut number = 0;
+    for (blocks, every_ms) in [(40, 1_000), (80, 800), (80, 1_000)] {
+        let mut came = Vec::new();
+        for _ in 0..blocks {
+            client.at = client.at.after(DurNs::from_ms(every_ms));
+            let bytes = message("w", &payload(number, number as f32, 2), FRESH);
+            client.feed(&bytes, 50, &mut lane).unwrap();
+            number += 1;
+            came.extend(lane.take());
+        }
+        seen.push(came);
+    }
+    let good = |seen: &Seen| matches!(seen, Seen::Block { .. });
+    assert!(seen[0].iter().all(good));
+    assert_eq!(seen[1].last(), Some(&Seen::Bad(0, Cause::WrongRate)));
+    let first = seen[2].iter().position(good).unwrap();
+    assert!(matches!(seen[2][first], Seen::Block { gap: true, .. }));
+    assert!(seen[2][first..].iter().all(good));
+    let blocks = client.counters().blocks;
+    assert_eq!(blocks.blocks + blocks.wrong_rate, 200);
 }
 
 #[test]

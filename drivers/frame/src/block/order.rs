@@ -53,6 +53,11 @@ pub enum BlockPlace {
 }
 
 impl BlockPlace {
+    /// Whether it is known how many blocks are missing before it.
+    pub const fn is_counted(self) -> bool {
+        matches!(self, Self::Next { missing } if missing > 0)
+    }
+
     /// Whether the block is taken.
     pub const fn is_taken(self) -> bool {
         matches!(self, Self::Next { .. } | Self::Restart)

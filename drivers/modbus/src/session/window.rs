@@ -18,7 +18,7 @@
 
 use std::io::IoSliceMut;
 
-use drivers_frame::block::{BlockOrder, BlockPlace};
+use drivers_frame::block::{BlockOrder, BlockPlace, RateWatch};
 use drivers_frame::{
     Block, BlockCounters, BlockHead, BlockNews, ByteOrder, Cause, FrameSink, MonoNs, WordOrder,
 };
@@ -66,6 +66,9 @@ enum Stage {
 struct One {
     config: Window,
     order: BlockOrder,
+    rate: RateWatch,
+    /// Blocks were not taken because of their rate.
+    skipped: bool,
     /// When its number is asked for next.
     due: MonoNs,
     /// The number that was shown last on this connection, and since when.
@@ -90,6 +93,8 @@ impl Windows {
     pub(super) fn new(windows: Vec<Window>) -> Self {
         let one = |config: Window| One {
             order: BlockOrder::new(config.sequence_kind),
+            rate: RateWatch::new(config.count, config.rate_hz, config.rate_check),
+            skipped: false,
             config,
             due: MonoNs::ZERO,
             shown: None,
@@ -306,12 +311,26 @@ impl Windows {
         let (Some((number, at)), Some(buffer)) = (one.shown, self.buffer.take()) else {
             return false;
         };
-        match one.order.place_news(number) {
+        let place = one.order.place_news(number);
+        match place {
             BlockPlace::Next { missing } => BlockCounters::add(&mut counters.missing, missing),
             _ => BlockCounters::add(&mut counters.restarts, 1),
         }
         let (sequence, gap) = one.order.stamp();
         let config = &one.config;
+        let uncertain = gap && !place.is_counted();
+        if !one.rate.note(sequence, at, uncertain) {
+            BlockCounters::add(&mut counters.wrong_rate, 1);
+            one.skipped = true;
+            self.buffer = Some(buffer);
+            let news = BlockNews::Bad {
+                waveform: config.waveform,
+                at,
+                cause: Cause::WrongRate,
+            };
+            return sink.push_block(news).is_ok();
+        }
+        let gap = gap || std::mem::take(&mut one.skipped);
         let head = BlockHead {
             waveform: config.waveform,
             at,

@@ -14,7 +14,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{
     BlockNews, ByteOrder, Cause, DeviceId, DurNs, FrameSink, MonoNs, Quality, QueueFull, Sample,
     SampleKind, SampleLayout, TagId, ValueCodec, ValueType, WaveformId, WordOrder,
@@ -48,6 +48,7 @@ pub fn window(count: u32) -> Window {
         sequence_kind: SequenceType::U16,
         every: DurNs::from_ms(1),
         rate_hz: 1_000.0,
+        rate_check: RateCheck::Off,
     }
 }
 

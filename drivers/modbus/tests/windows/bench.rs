@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{
     BlockNews, ByteOrder, Cause, DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, SampleKind,
     SampleLayout, Scaling, TagId, ValueCodec, ValueType, WaveformId, WordOrder,
@@ -31,6 +31,7 @@ pub(crate) fn window(count: u32) -> Window {
         sequence_kind: SequenceType::U16,
         every: DurNs::from_ms(10),
         rate_hz: 1_000.0,
+        rate_check: RateCheck::Off,
     }
 }
 

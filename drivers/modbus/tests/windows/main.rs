@@ -10,7 +10,7 @@ mod bench;
 mod hostile;
 
 use bench::{Bench, EXCHANGE, SEQUENCE, START, config, points, window};
-use drivers_frame::block::SequenceType;
+use drivers_frame::block::{RateCheck, SequenceType};
 use drivers_frame::{
     ByteOrder, Cause, DurNs, MonoNs, SampleKind, SampleLayout, WaveformId, WordOrder,
 };
@@ -330,6 +330,41 @@ fn a_sequence_of_two_registers_is_read_in_the_order_of_the_samples() {
             .collect();
         assert_eq!(got, [(0, true), (2, true)], "{words:?}");
     }
+}
+
+#[test]
+fn a_window_that_fills_faster_than_the_pack_says_is_bad_until_it_does_not() {
+    let mut timed = window(2);
+    // A block spans a second.
+    timed.rate_hz = 2.0;
+    timed.rate_check = RateCheck::NotFaster;
+    let mut bench = Bench::new(config(Poll::Continuous, Vec::new(), vec![timed]));
+    bench.run(50);
+    let mut good = Vec::new();
+    for (blocks, every_ms) in [(40, 1_000), (80, 800), (80, 1_000)] {
+        let before = bench.lane.blocks.len();
+        for _ in 0..blocks {
+            bench.device.publish(2, 1.0);
+            bench.run(every_ms);
+        }
+        good.push(bench.lane.blocks.len() - before);
+    }
+    assert_eq!(good[0], 40);
+    assert!(good[1] < 60 && good[2] > 20, "{good:?}");
+    assert!(
+        bench
+            .lane
+            .bad
+            .iter()
+            .all(|cause| *cause == Cause::WrongRate)
+    );
+    let bad = bench.lane.bad.len();
+    assert_eq!(bad + good.iter().sum::<usize>(), 200);
+    assert_eq!(
+        bench.lane.blocks.iter().filter(|block| block.gap).count(),
+        2
+    );
+    assert_eq!(bench.lane.empty.len(), 2, "no buffer is lost");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Handled, SubscriberSession};
 use crate::codec::StreamReader;
 use crate::config::WaveformSubscription;
 use crate::counters::count;
-use drivers_frame::block::{BlockOrder, BlockPlace, SequenceType};
+use drivers_frame::block::{BlockOrder, BlockPlace, RateWatch, SequenceType};
 use drivers_frame::{
     Block, BlockCounters, BlockHead, BlockNews, Cause, FrameSink, MonoNs, SampleLayout, Step,
     WaveformId,
@@ -15,6 +15,9 @@ use drivers_frame::{
 pub(super) struct Wave {
     config: WaveformSubscription,
     order: BlockOrder,
+    rate: RateWatch,
+    /// Blocks were not taken because of their rate.
+    skipped: bool,
     /// Nothing tells how many blocks were missed while the link was down: no number, or one that wraps too soon.
     doubtful: bool,
 }
@@ -44,6 +47,8 @@ impl Wave {
         Self {
             config: config.clone(),
             order: BlockOrder::new(numbered.unwrap_or(SequenceType::U64)),
+            rate: RateWatch::new(config.count, config.rate_hz, config.rate_check),
+            skipped: false,
             doubtful: numbered.is_none_or(|kind| kind == SequenceType::U8),
         }
     }
@@ -67,6 +72,16 @@ impl Wave {
             waveform: self.config.waveform,
             at,
             cause,
+        }
+    }
+
+    /// A block that came in order, of a rate that is not the one that it is read with.
+    fn bad_rate(&mut self, at: MonoNs) -> Told {
+        self.skipped = true;
+        Told::Bad {
+            waveform: self.config.waveform,
+            at,
+            cause: Cause::WrongRate,
         }
     }
 
@@ -98,6 +113,12 @@ impl Wave {
             return Told::Nothing;
         }
         let (sequence, gap) = self.order.stamp();
+        let uncertain = gap && !place.is_counted();
+        if !self.rate.note(sequence, at, uncertain) {
+            count(&mut counters.wrong_rate);
+            return self.bad_rate(at);
+        }
+        let gap = gap || std::mem::take(&mut self.skipped);
         let config = &self.config;
         Told::Block {
             head: BlockHead {
