@@ -98,11 +98,12 @@ impl Runner {
             output.ready = false;
             // The output before this one may have failed just now, and latched the group of both (I2).
             let withheld = self.lane.permits().get(usize::from(index)) == Some(&Permit::Withheld);
+            let mut broke = None;
             if (withheld || self.orders.is_forbidden())
                 && output.connection.permit() == Permit::Granted
             {
-                // A refresh may be due: it must not be sent. What became of the stop is seen by the steps that follow.
-                let _ = output.connection.drive(Permit::Withheld, at);
+                // A refresh may be due: it must not be sent. That the connection broke on the stop is told nowhere else.
+                broke = output.connection.drive(Permit::Withheld, at);
             }
             let (lane, stages) = (&mut self.lane, &mut self.stages);
             let (messages, lost, told) = (
@@ -112,7 +113,7 @@ impl Runner {
             );
             let next_tick = &mut self.next_tick;
             let (mut echoed, mut failed) = (false, None);
-            output.connection.step(&now, |event| {
+            let mut report = |event| {
                 lane.output_event(index, event);
                 match event {
                     OutputEvent::Confirmed { round_trip, .. } => {
@@ -128,7 +129,11 @@ impl Runner {
                         *next_tick = MonoNs::ZERO;
                     }
                 }
-            });
+            };
+            if let Some(event) = broke {
+                report(event);
+            }
+            output.connection.step(&now, report);
             if echoed {
                 output.confirmed = true;
                 output.reported = None;
