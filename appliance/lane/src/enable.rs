@@ -1,10 +1,11 @@
 //! A time-limited permission from outside: setpoint multiplier and startup inhibit (API 670).
 //!
 //! Begins when its tag becomes true, ends when the tag becomes false or is not usable, or when its time is over; then the
-//! tag must be false before it can begin again. A tag that is true from the start counts as an edge: a machine may be
-//! started before its guard, and the time is limited all the same.
+//! tag must be false before it can begin again: a switch that sticks, behind a connection that comes and goes, must not
+//! renew its time with each return. A tag that is true from the start counts as an edge: a machine may be started before
+//! its guard, and the time is limited all the same.
 
-use drivers_frame::{DurNs, MonoNs};
+use drivers_frame::{DurNs, MonoNs, planted};
 use rules_bundle::Enable as Plan;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +14,7 @@ enum State {
     On {
         until: MonoNs,
     },
-    /// Its time was over while the tag was still true.
+    /// Its time was over, or the tag was lost, while the tag was still true: it must be seen false.
     Spent,
 }
 
@@ -36,11 +37,14 @@ impl Enable {
     pub(crate) fn see(&mut self, tag: Option<bool>, now: MonoNs) -> bool {
         let was = self.is_on();
         self.state = match (self.state, tag) {
-            (_, None | Some(false)) => State::Off,
+            (_, Some(false)) | (State::Off, None) => State::Off,
+            (State::On { .. } | State::Spent, None) => State::Spent,
             (State::Off, Some(true)) => State::On {
                 until: now.after(self.at_most),
             },
-            (State::On { until }, Some(true)) if now >= until => State::Spent,
+            (State::On { until }, Some(true)) if now >= until && !planted!(PermissionUnlimited) => {
+                State::Spent
+            }
             (state, Some(true)) => state,
         };
         was != self.is_on()
@@ -52,6 +56,7 @@ impl Enable {
 
     pub(crate) fn due(self) -> MonoNs {
         match self.state {
+            State::On { .. } if planted!(PermissionUnlimited) => MonoNs::NEVER,
             State::On { until } => until,
             State::Off | State::Spent => MonoNs::NEVER,
         }
@@ -90,5 +95,12 @@ mod tests {
             enable.see(None, ms(530)),
             "a tag that is not usable enables nothing"
         );
+        assert!(
+            !enable.see(Some(true), ms(540)),
+            "nor does it when it comes back: it was not seen false"
+        );
+        assert!(!enable.see(None, ms(550)) && !enable.see(Some(true), ms(560)));
+        assert!(!enable.see(Some(false), ms(570)));
+        assert!(enable.see(Some(true), ms(580)));
     }
 }

@@ -290,6 +290,9 @@ impl Button {
         let (next, edge) = match (*self, down) {
             (Self::Down, None) => (Self::Unknown, Some(Edge::Lost)),
             (_, None) => (Self::Unknown, None),
+            (Self::Unknown, Some(true)) if planted!(StuckButtonPresses) => {
+                (Self::Down, Some(Edge::Press))
+            }
             (Self::Unknown, Some(true)) => (Self::Unknown, None),
             (Self::Unknown | Self::Up, Some(false)) => (Self::Up, None),
             (Self::Up, Some(true)) => (Self::Down, Some(Edge::Press)),

@@ -141,6 +141,14 @@ bugs! {
     SpikesToleratedForever,
     /// A value that does not move is believed (H-2).
     FrozenUnnoticed,
+    /// Setpoint multiplier and startup inhibit last as long as their switch (I1).
+    PermissionUnlimited,
+    /// Raised setpoints are used whether they are permitted or not (I1).
+    MultiplierAlways,
+    /// A rule that is inhibited does not see that its input is bad (I6).
+    InhibitHidesBad,
+    /// A reset button that is down from the start, or comes back down, counts as pressed (H-54).
+    StuckButtonPresses,
     /// A debounced rule fires with its first true sample (H-4).
     DebounceIgnored,
     /// A debounced rule waits for its count without end (I1).

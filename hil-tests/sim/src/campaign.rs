@@ -32,7 +32,7 @@ pub struct Report {
 }
 
 /// Fewer seeds than this need not reach every state.
-pub const SEEDS_FOR_EVERY_STATE: u64 = 200;
+pub const SEEDS_FOR_EVERY_STATE: u64 = 1_000;
 
 /// Runs `count` seeds from `from` on, `seconds` virtual seconds each. A campaign that has found ten failing seeds stops.
 pub fn simulate(from: u64, count: u64, seconds: u64) -> Report {

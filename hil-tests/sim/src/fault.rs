@@ -19,6 +19,8 @@ pub enum Fault {
     LongReply,
     /// An exception (H-10).
     Exception,
+    /// An exception to reads of bits alone: switches, buttons and feedbacks are lost, levels are not (H-10).
+    BitsRefused,
     /// A length field that cannot be (H-11).
     BadLength,
     /// Half a reply, then silence (H-12).
@@ -86,6 +88,7 @@ impl Fault {
         Self::ShortReply,
         Self::LongReply,
         Self::Exception,
+        Self::BitsRefused,
         Self::BadLength,
         Self::TornFrame,
         Self::Duplicate,
@@ -141,6 +144,7 @@ impl Fault {
             Self::ShortReply => "short reply",
             Self::LongReply => "long reply",
             Self::Exception => "exception",
+            Self::BitsRefused => "bits refused",
             Self::BadLength => "impossible length",
             Self::TornFrame => "torn frame",
             Self::Duplicate => "duplicate reply",

@@ -145,6 +145,8 @@ pub struct Guard {
     pub pushed: Vec<Pushed>,
     /// Events since they were last looked at.
     pub events: Vec<Event>,
+    /// Where the events of the newest tick begin.
+    pub ticked_from: usize,
     next_tick: MonoNs,
     timer_period: DurNs,
     net: SharedNet,
@@ -210,6 +212,7 @@ impl Guard {
             commands: Vec::new(),
             pushed: Vec::new(),
             events: Vec::new(),
+            ticked_from: 0,
             next_tick: MonoNs::ZERO,
             timer_period: plan.timer_period,
             net: Rc::clone(net),
@@ -324,6 +327,7 @@ impl Guard {
             )
         };
         self.proof_faults += self.lane.events().iter().filter(proof).count() as u64;
+        self.ticked_from = self.events.len();
         self.events.extend_from_slice(self.lane.events());
         self.lane.clear_events();
         self.next_tick = now.after(self.timer_period).min(self.lane.next_due());
@@ -350,16 +354,21 @@ impl Guard {
         let clock = || MonoNs::from_ns(net.borrow().now);
         // As in the product: the output before this one may have latched the group of both.
         let withheld = self.lane.permits().get(index) == Some(&Permit::Withheld);
+        let mut broke = None;
         if withheld && self.outputs[index].permit() == Permit::Granted {
-            let _ = self.outputs[index].drive(Permit::Withheld, clock());
+            broke = self.outputs[index].drive(Permit::Withheld, clock());
         }
         let (lane, next_tick) = (&mut self.lane, &mut self.next_tick);
-        self.outputs[index].step(&clock, |event| {
+        let mut report = |event| {
             lane.output_event(index as u16, event);
             if !matches!(event, OutputEvent::Confirmed { .. }) {
                 *next_tick = MonoNs::ZERO;
             }
-        });
+        };
+        if let Some(event) = broke {
+            report(event);
+        }
+        self.outputs[index].step(&clock, report);
         if !lane.events().is_empty() {
             *next_tick = MonoNs::ZERO;
         }

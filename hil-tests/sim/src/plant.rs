@@ -175,20 +175,25 @@ fn registers(
 /// The bits that a device holds now.
 fn bits(device: usize, read: &ReadRequest, sensors: &Sensors<'_>) -> Vec<bool> {
     let mut bits = vec![false; usize::from(read.count)];
-    for tag in &sensors.scenario.tags {
-        if let (
-            Kind::Contact(output),
-            Origin::Modbus {
-                device: own,
-                address,
-                ..
-            },
-        ) = (tag.kind, tag.origin)
-            && own == device
+    for (tag, known) in sensors.scenario.tags.iter().enumerate() {
+        let Origin::Modbus {
+            device: own,
+            address,
+            ..
+        } = known.origin
+        else {
+            continue;
+        };
+        let is = match known.kind {
+            Kind::Level => continue,
+            Kind::Contact(output) => !sensors.closed[output],
+            Kind::Switch | Kind::Button => sensors.levels[tag] != 0.0,
+        };
+        if own == device
             && let Some(offset) = address.checked_sub(read.address)
             && let Some(bit) = bits.get_mut(usize::from(offset))
         {
-            *bit = !sensors.closed[output];
+            *bit = is;
         }
     }
     bits
@@ -262,8 +267,10 @@ pub fn answer_read(
         poison = true;
     }
     let mut buffer = [0; 260];
+    let refused =
+        fault == Some(Fault::Exception) || (fault == Some(Fault::BitsRefused) && table.is_bits());
     let reply = match fault {
-        Some(Fault::Exception) => {
+        _ if refused => {
             let code = *rng.pick(&[1_u8, 2, 3, 4, 5, 6, 8, 0x0A, 0x0B, 0, 255]);
             server::encode_exception(&mut buffer, transaction, unit, table.read_function(), code)
         }

@@ -36,6 +36,10 @@ fn seeds_that_once_failed() {
             "I3: a release that waited while the lane hung was decided upon what was known before",
         ),
         (781, "I3: the same"),
+        (
+            698,
+            "H-57: a connection that broke on a stop was not told, and a controlled stop that nobody asked for went on",
+        ),
     ] {
         let options = Options::seconds(if cfg!(debug_assertions) { 45 } else { 60 });
         assert_eq!(run(seed, options).violation, None, "seed {seed}: {found}");

@@ -167,7 +167,7 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         else {
             return Outcome::Fault(RuleCause::Comparison);
         };
-        let use_raised = raised && !setting.raised.is_empty();
+        let use_raised = (raised || planted!(MultiplierAlways)) && !setting.raised.is_empty();
         let (programs, first) = if use_raised {
             let first = setting.function.saturating_add(setting.programs.len());
             (&setting.raised, first)
@@ -230,7 +230,8 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
             return Outcome::Suppressed(RuleCause::Bypassed);
         }
         // A sensor must be healthy during start-up too: only a true condition is inhibited.
-        if inhibited && decided == Tri::True {
+        if inhibited && (decided == Tri::True || (decided == Tri::Bad && planted!(InhibitHidesBad)))
+        {
             return Outcome::Suppressed(RuleCause::Inhibited);
         }
         Outcome::Decided(decided)

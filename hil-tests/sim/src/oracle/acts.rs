@@ -10,9 +10,9 @@ use crate::scenario::{MS, Scenario};
 use crate::sometimes;
 
 /// A reset is held at least and at most this long (the product's limits, in nanoseconds).
-const HOLD_MIN: u64 = rt_config::limits::RESET_HOLD_MIN_MS * MS;
+pub(super) const HOLD_MIN: u64 = rt_config::limits::RESET_HOLD_MIN_MS * MS;
 
-const HOLD_MAX: u64 = rt_config::limits::RESET_HOLD_MAX_MS * MS;
+pub(super) const HOLD_MAX: u64 = rt_config::limits::RESET_HOLD_MAX_MS * MS;
 
 impl Oracle {
     /// What the guard did in a part of a turn.
@@ -152,10 +152,13 @@ impl Oracle {
 
     fn ticked(&mut self, scenario: &Scenario, guard: &Guard, now: u64, coverage: &mut Coverage) {
         self.judge_tags(scenario, guard, now, coverage);
+        self.judge_switches(scenario, guard, now, coverage);
         self.compare_channels(scenario, guard, now, coverage);
         for index in 0..scenario.rules.len() {
             self.judge_rule(scenario, guard, index, now, coverage);
         }
+        self.judge_button(scenario, guard, now, coverage);
+        let mut any_began = false;
         for (index, permit) in guard.lane.permits().iter().enumerate() {
             let granted = *permit == Permit::Granted;
             let seen = &mut self.outputs[index];
@@ -166,6 +169,7 @@ impl Oracle {
             }
             seen.unechoed = !granted && (seen.unechoed || was_granted);
             let began = granted && !seen.granted;
+            any_began |= began;
             seen.granted = granted;
             if began && !self.released {
                 self.fail(
@@ -176,8 +180,11 @@ impl Oracle {
             }
             self.judge_controlled(scenario, guard, index, was_granted, now, coverage);
         }
-        // Each reset releases once.
-        if self.outputs.iter().all(|output| !output.granted) {
+        // Each reset releases once, all or nothing; what the button released is granted by the next tick.
+        let latched = (0_u16..)
+            .zip(&self.outputs)
+            .any(|(output, _)| guard.lane.latch_of(output).is_some());
+        if latched || any_began {
             self.released = false;
         }
         if guard.lane.counters().samples != self.samples_pushed {

@@ -10,6 +10,7 @@ mod inputs;
 mod outputs;
 mod rules;
 mod stops;
+mod switches;
 mod truth;
 mod votings;
 
@@ -18,6 +19,7 @@ use std::collections::VecDeque;
 use appliance_lane::{LatchCause, RuleState};
 
 pub use stops::Machines;
+use switches::SwitchSeen;
 use votings::ChannelSeen;
 
 use crate::reading::Readings;
@@ -70,9 +72,13 @@ struct RuleSeen {
     /// The tick that first saw it false since it was last anything else.
     seen_false_at: Option<u64>,
     state: RuleState,
+    /// Since when its startup inhibit is on.
+    inhibited_since: Option<u64>,
     /// Debounced: what its samples said while it was pending, oldest first, and since when it is.
     said: Vec<bool>,
     pending_since: Option<u64>,
+    /// One of its tags was not usable meanwhile: its loss was counted as if it were a sample.
+    disturbed: bool,
     /// Arrivals and values of its tags' newest samples.
     newest: Vec<(u64, u64)>,
 }
@@ -91,6 +97,8 @@ struct OutputSeen {
     withheld_at: u64,
     /// It ran when it was last withheld, and its stop was not echoed since.
     unechoed: bool,
+    /// The newest look at the device's watchdog over this connection found it armed.
+    looked_armed: bool,
     /// A permit was answered by an exception.
     refused_run: bool,
     connected_at: u64,
@@ -118,6 +126,8 @@ pub struct Oracle {
     held_until: u64,
     /// Nonce and time of the press that was accepted last.
     pressed: Option<(u64, u64)>,
+    /// Each tag's switch, where it is one.
+    switches: Vec<SwitchSeen>,
     /// When channels were last acknowledged.
     acknowledged_at: u64,
     told_rules: Vec<RuleState>,
@@ -146,8 +156,10 @@ impl Oracle {
                     seen_true_at: None,
                     seen_false_at: None,
                     state: RuleState::Waiting,
+                    inhibited_since: None,
                     said: Vec::new(),
                     pending_since: None,
+                    disturbed: false,
                     newest: Vec::new(),
                 };
                 scenario.rules.len()
@@ -159,6 +171,7 @@ impl Oracle {
             held_from: 0,
             held_until: 0,
             pressed: None,
+            switches: vec![SwitchSeen::default(); scenario.tags.len()],
             acknowledged_at: 0,
             told_rules: vec![RuleState::Waiting; scenario.rules.len()],
             told_latched: vec![true; scenario.outputs.len()],
@@ -189,6 +202,7 @@ impl Oracle {
         self.told_rules.fill(RuleState::Waiting);
         self.told_latched.fill(true);
         self.first_out.fill(LatchCause::Boot);
+        self.switches.iter_mut().for_each(SwitchSeen::unseen);
         self.bypassed.fill(None);
         self.channels = no_channels(&self.votings);
         for tag in &mut self.tags {
@@ -202,6 +216,7 @@ impl Oracle {
             rule.seen_true_at = None;
             rule.seen_false_at = None;
             rule.state = RuleState::Waiting;
+            rule.inhibited_since = None;
             rule.said.clear();
             rule.pending_since = None;
         }

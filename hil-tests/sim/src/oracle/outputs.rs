@@ -65,6 +65,9 @@ impl Oracle {
                 format!("a permit was sent to output {index}, which is withheld"),
             );
         }
+        if plan.check_every.is_some() && !self.outputs[index].looked_armed {
+            self.fail("H-64", now, format!("a permit was sent to output {index}, and its device's watchdog was not seen armed on this connection"));
+        }
         for (rule_index, rule) in scenario.rules.iter().enumerate() {
             let overdue = self
                 .true_since(rule_index)
@@ -87,10 +90,13 @@ impl Oracle {
     }
 
     /// The guard took bytes from an output.
-    pub fn echoed(&mut self, conn: usize, bytes: &[u8]) {
-        let Some(seen) = self.outputs.iter_mut().find(|seen| seen.conn == Some(conn)) else {
+    pub fn echoed(&mut self, scenario: &Scenario, conn: usize, bytes: &[u8]) {
+        let own = |seen: &OutputSeen| seen.conn == Some(conn);
+        let Some(index) = self.outputs.iter().position(own) else {
             return;
         };
+        let seen = &mut self.outputs[index];
+        let (_, armed) = scenario.outputs[index].watchdog_register();
         seen.inbox.extend_from_slice(bytes);
         while seen.inbox.len() >= 9 {
             let length = 6 + usize::from(u16::from_be_bytes([seen.inbox[4], seen.inbox[5]]));
@@ -98,6 +104,9 @@ impl Oracle {
                 return;
             }
             let reply: Vec<u8> = seen.inbox.drain(..length).collect();
+            if reply[7] & 0x7F == 3 {
+                seen.looked_armed = reply.get(9..11) == Some(&armed.to_be_bytes());
+            }
             // Only a coil's echo proves; looks and the watchdog's registers are the output's affair.
             if reply[7] & 0x7F != 5 {
                 continue;

@@ -59,7 +59,18 @@ impl Oracle {
         let hold = state == RuleState::Active
             && cause == RuleCause::Condition
             && self.rules[index].seen_false_at.is_none();
-        let truth = self.as_the_lane_sees(&rule.cond, guard, hold, now);
+        let raised = guard.lane.permissions(index as u16).0;
+        let asked = rule.raised.as_ref().filter(|_| raised);
+        let asked = asked.unwrap_or(&rule.cond);
+        let mut truth = self.as_the_lane_sees(asked, guard, hold, now);
+        let inhibited = self.is_inhibited(guard, index);
+        let since = &mut self.rules[index].inhibited_since;
+        *since = inhibited.then(|| since.unwrap_or(now));
+        // It was active within its dead band: what is decided then stands until an input says something else.
+        let just_inhibited = since.is_some_and(|since| now < since + longest_stale(scenario));
+        if inhibited && truth == Some(Truth::Yes) {
+            truth = Some(Truth::No);
+        }
         let votes = matches!(rule.cond, Cond::Vote { .. });
         sometimes!(
             coverage,
@@ -88,6 +99,7 @@ impl Oracle {
             None
         };
         if let (Some(since), RuleState::Active, RuleState::Normal) = (seen_false_at, before, state)
+            && !inhibited
             && now + LATE_SEEN < since + rule.off_delay
             // After a hang the samples that are taken are as old as it was long.
             && since > self.held_until + LATE_SEEN
@@ -124,6 +136,7 @@ impl Oracle {
             ),
             Some(Truth::Unknown) if state == RuleState::Active => {}
             Some(Truth::Unknown) if state == RuleState::Waiting && waiting_allowed => {}
+            Some(Truth::Unknown) if state == RuleState::Normal && just_inhibited => {}
             Some(Truth::Unknown) => self.fail(
                 "I6",
                 now,
@@ -182,7 +195,9 @@ impl Oracle {
         };
         let newest: Vec<(u64, u64)> = rule.cond.tags().iter().map(newest).collect();
         let held_until = self.held_until;
+        let unusable = self.has_bad_channel(&rule.cond, guard);
         let seen = &mut self.rules[index];
+        seen.disturbed |= unusable;
         let says = seen.seen_true_at.is_some();
         if newest != seen.newest {
             seen.newest = newest;
@@ -195,8 +210,10 @@ impl Oracle {
         let state = seen.state;
         let since = seen.pending_since.unwrap_or(now);
         seen.pending_since = (state == RuleState::Pending).then_some(since);
+        let disturbed = seen.disturbed;
         if state != RuleState::Pending {
             seen.said.clear();
+            seen.disturbed = false;
         }
         let lasted = now >= since + debounce.within;
         sometimes!(
@@ -209,9 +226,10 @@ impl Oracle {
         sometimes!(coverage, "the cap of a debounce fired", fired && !enough);
         let early = fired && !enough && now + LATE_SEEN < since + debounce.within;
         let wrong = match state {
+            RuleState::Pending if says && lasted => "waits beyond its cap",
+            _ if disturbed => return,
             RuleState::Active if early && now > held_until + LATE_SEEN => "fired too soon",
             RuleState::Pending if enough => "still waits for its samples",
-            RuleState::Pending if says && lasted => "waits beyond its cap",
             RuleState::Pending if count == 0 => "is pending, and none of its samples was true",
             RuleState::Normal if before == RuleState::Pending && count > 0 => "forgot true samples",
             _ => return,

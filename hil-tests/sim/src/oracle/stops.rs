@@ -125,7 +125,7 @@ impl Oracle {
                     continue;
                 }
                 let energised = machines.places[index].energised(now)
-                    && now > machines.mastered[index] + 2 * WAY_MAX;
+                    && machines.mastered[index] < self.outputs[index].withheld_at;
                 sometimes!(
                     coverage,
                     "a stop was confirmed by its place",

@@ -4,7 +4,7 @@ use drivers_frame::TagId;
 
 use super::Oracle;
 use crate::guard::Guard;
-use crate::scenario::{Cond, Scenario};
+use crate::scenario::{Cond, Permission, Scenario};
 
 /// A truth value that may be unknown; the judge's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,13 @@ impl Oracle {
     pub fn levels_changed(&mut self, scenario: &Scenario, now: u64) -> Vec<usize> {
         let mut began = Vec::new();
         for (index, rule) in scenario.rules.iter().enumerate() {
-            let truth = self.in_plant(&rule.cond);
+            let can = |permission: &Option<Permission>| {
+                let can = |permission| self.can_be_permitted(scenario, permission, now);
+                permission.as_ref().is_some_and(can)
+            };
+            // What a switch may keep from stopping does not have to stop.
+            let asked = rule.raised.as_ref().filter(|_| can(&rule.multiplier));
+            let truth = !can(&rule.inhibit) && self.in_plant(asked.unwrap_or(&rule.cond));
             let seen = &mut self.rules[index];
             match (truth, seen.true_since) {
                 (true, None) => {

@@ -61,6 +61,24 @@ impl Cond {
         }
     }
 
+    /// The same with limits that are higher by a whole number.
+    pub(super) fn raised(&self, by: f64) -> Self {
+        let mut raised = self.clone();
+        match &mut raised {
+            Self::Above { limit, .. } | Self::AverageAbove { limit, .. } => *limit += by,
+            Self::Both(a, b) | Self::Either(a, b) => {
+                **a = a.raised(by);
+                **b = b.raised(by);
+            }
+            Self::Vote { channels, .. } => {
+                for (_, limit) in channels {
+                    *limit += by;
+                }
+            }
+        }
+        raised
+    }
+
     /// Its programs: one for each channel of a vote, else one.
     pub(super) fn programs(&self, tags: usize) -> Vec<Program> {
         let conditions = match self {

@@ -2,13 +2,14 @@
 
 use drivers_frame::{DurNs, Range, TagId, ValueCodec, ValueType};
 use rules_bundle::{
-    DevicePlan, LinkPlan, ModbusPlan, Plan, PointPlan, Table, WindowFunction, WindowPlan,
+    DevicePlan, LinkPlan, ModbusPlan, Plan, PointPlan, ResetButtonPlan, Table, WindowFunction,
+    WindowPlan,
 };
 
 use super::plan::{plan, voting_plan};
 use super::{
-    Cond, Debounce, Deviation, GRAIN, HostKind, Kind, MS, Origin, Output, PORT, RANGE_MAX, Rule,
-    Scenario, TURN_MAX, Tag, Voting, WAY_MAX,
+    Cond, Debounce, Deviation, GRAIN, HostKind, Kind, MS, Origin, Output, PORT, Permission,
+    RANGE_MAX, Rule, Scenario, TURN_MAX, Tag, Voting, WAY_MAX,
 };
 use crate::rng::Rng;
 
@@ -188,37 +189,77 @@ fn feedbacks(
     tags: &mut Vec<Tag>,
 ) {
     for (index, output) in outputs.iter_mut().enumerate() {
-        if !rng.chance(350) {
-            continue;
+        if rng.chance(350) {
+            let tag = bit(
+                rng,
+                Kind::Contact(index),
+                3 + index as u16 * 2,
+                devices,
+                tags,
+            );
+            let within = tags[tag].stale_after + rng.between(60, 200) * MS;
+            output.feedback = Some((tag, within));
         }
-        let LinkPlan::Modbus(device) = &mut devices[0].link else {
-            return;
-        };
-        let address = 3 + index as u16 * 2;
-        device.points.push(PointPlan {
-            tag: TagId(tags.len() as u16),
-            table: Table::Discrete,
+    }
+}
+
+/// Adds a bit of the first device, which is a Modbus one. Returns its tag.
+fn bit(
+    rng: &mut Rng,
+    kind: Kind,
+    address: u16,
+    devices: &mut [DevicePlan],
+    tags: &mut Vec<Tag>,
+) -> usize {
+    let LinkPlan::Modbus(device) = &mut devices[0].link else {
+        unreachable!("the first device is a Modbus one");
+    };
+    device.points.push(PointPlan {
+        tag: TagId(tags.len() as u16),
+        table: Table::Discrete,
+        address,
+        codec: ValueCodec::plain(ValueType::Bool),
+    });
+    tags.push(Tag {
+        kind,
+        origin: Origin::Modbus {
+            device: 0,
             address,
-            codec: ValueCodec::plain(ValueType::Bool),
-        });
-        let stale_after = device.poll.map_or(0, DurNs::as_ns) * 2
+            table: Table::Discrete,
+        },
+        stale_after: device.poll.map_or(0, DurNs::as_ns) * 2
             + device.timeout.as_ns()
-            + rng.between(60, 200) * MS;
-        output.feedback = Some((tags.len(), stale_after + rng.between(60, 200) * MS));
-        tags.push(Tag {
-            kind: Kind::Contact(index),
-            origin: Origin::Modbus {
-                device: 0,
-                address,
-                table: Table::Discrete,
-            },
-            stale_after,
-            quiet: 0,
-            acknowledge: false,
-            rate: None,
-            frozen: None,
-            way_max: device.timeout.as_ns(),
-        });
+            + rng.between(60, 200) * MS,
+        quiet: 0,
+        acknowledge: false,
+        rate: None,
+        frozen: None,
+        way_max: device.timeout.as_ns(),
+    });
+    tags.len() - 1
+}
+
+/// A switch for the time of starting, and what it permits: higher limits, or no stop at all. Rules that count samples are
+/// left alone: what a switch makes of their count is nobody's promise.
+fn permissions(rng: &mut Rng, rules: &mut [Rule], devices: &mut [DevicePlan], tags: &mut Vec<Tag>) {
+    if !rng.chance(350) {
+        return;
+    }
+    let tag = bit(rng, Kind::Switch, 20, devices, tags);
+    for rule in rules.iter_mut().filter(|rule| rule.debounce.is_none()) {
+        if rng.chance(350) {
+            rule.multiplier = Some(Permission {
+                tag,
+                at_most: rng.between(200, 6_000) * MS,
+            });
+            rule.raised = Some(rule.cond.raised(rng.between(3, 25) as f64));
+        }
+        if rng.chance(250) {
+            rule.inhibit = Some(Permission {
+                tag,
+                at_most: rng.between(200, 6_000) * MS,
+            });
+        }
     }
 }
 
@@ -301,6 +342,9 @@ fn rule(
         on_delay,
         off_delay: 0,
         debounce: None,
+        multiplier: None,
+        raised: None,
+        inhibit: None,
         stops,
     }
 }
@@ -370,6 +414,9 @@ fn votings(rng: &mut Rng, rules: &mut Vec<Rule>, tags: &[Tag], outputs: usize) -
             on_delay,
             off_delay: 0,
             debounce: None,
+            multiplier: None,
+            raised: None,
+            inhibit: None,
             stops: vec![rng.below(outputs)],
         });
         votings.push(Voting {
@@ -434,6 +481,10 @@ impl Scenario {
         }
         feedbacks(rng, &mut outputs, &mut devices, &mut tags);
         escalations(rng, &mut outputs);
+        permissions(rng, &mut rules, &mut devices, &mut tags);
+        let button = rng
+            .chance(450)
+            .then(|| bit(rng, Kind::Button, 23, &mut devices, &mut tags));
         let queue = devices
             .iter()
             .enumerate()
@@ -448,6 +499,9 @@ impl Scenario {
             .enumerate()
             .map(|(index, voting)| voting_plan(index, voting))
             .collect();
+        plan.reset_button = button.map(|tag| ResetButtonPlan {
+            tag: TagId(tag as u16),
+        });
         Plan {
             name: "sim".into(),
             version: "1".into(),

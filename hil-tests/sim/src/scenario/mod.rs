@@ -79,6 +79,10 @@ pub enum Kind {
     Level,
     /// A bit that is true while the contactor of this output is open: its feedback.
     Contact(usize),
+    /// A bit that people switch: what it permits is for a limited time.
+    Switch,
+    /// A bit that is true while the reset button is pressed.
+    Button,
 }
 
 /// A tag.
@@ -116,6 +120,15 @@ impl Tag {
     }
 }
 
+/// What a switch permits, for a limited time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// Index of the switch's tag.
+    pub tag: usize,
+    /// Longest time.
+    pub at_most: u64,
+}
+
 /// m of n samples, with a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Debounce {
@@ -136,6 +149,12 @@ pub struct Rule {
     pub on_delay: u64,
     /// How long it must be over.
     pub off_delay: u64,
+    /// While this holds, `raised` is asked instead.
+    pub multiplier: Option<Permission>,
+    /// Its condition with higher limits.
+    pub raised: Option<Cond>,
+    /// While this holds, a true condition does nothing.
+    pub inhibit: Option<Permission>,
     /// So many of the last so many samples decide, or the time that it lasts.
     pub debounce: Option<Debounce>,
     /// Outputs that it stops; none for an alert.

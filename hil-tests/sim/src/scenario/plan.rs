@@ -2,13 +2,13 @@
 
 use drivers_frame::{DeviceId, DurNs, TagId};
 use rules_bundle::{
-    Acquire, DeviationPlan, DevicePlan, FeedbackPlan, FrozenCheck, HostAssumption, InputChecks,
-    LanePlan, Level, OnBad, OutputPlan, OutputTarget, RateCheck, ReadBackPlan, RegisterMatch,
-    RegisterValue, Reintegration, RulePlan, StopCategory, TagPlan, TripGroupPlan, VotingPlan, Wait,
-    WatchdogPlan, WindowPlan,
+    Acquire, DeviationPlan, DevicePlan, Enable, FeedbackPlan, FrozenCheck, HostAssumption,
+    InputChecks, LanePlan, Level, Multiplier, OnBad, OutputPlan, OutputTarget, RateCheck,
+    ReadBackPlan, RegisterMatch, RegisterValue, Reintegration, RulePlan, StopCategory, TagPlan,
+    TripGroupPlan, VotingPlan, Wait, WatchdogPlan, WindowPlan,
 };
 
-use super::{Cond, Output, PORT, Rule, Tag, Voting};
+use super::{Cond, Output, PORT, Permission, Rule, Tag, Voting};
 
 pub(super) fn voting_plan(index: usize, voting: &Voting) -> VotingPlan {
     VotingPlan {
@@ -96,12 +96,22 @@ pub(super) fn plan(
     }
 }
 
+fn enable(permission: &Permission) -> Enable {
+    Enable {
+        tag: TagId(permission.tag as u16),
+        at_most: DurNs::from_ns(permission.at_most),
+    }
+}
+
 fn rule_plan(index: usize, rule: &Rule, tags: usize) -> RulePlan {
     RulePlan {
         id: format!("rule{index}"),
         when: String::new(),
         programs: rule.cond.programs(tags),
-        raised: vec![],
+        raised: rule
+            .raised
+            .as_ref()
+            .map_or(vec![], |raised| raised.programs(tags)),
         voting: match &rule.cond {
             Cond::Vote { voting, .. } => Some(*voting as u16),
             _ => None,
@@ -113,8 +123,12 @@ fn rule_plan(index: usize, rule: &Rule, tags: usize) -> RulePlan {
             of: debounce.of,
             within: DurNs::from_ns(debounce.within),
         }),
-        multiplier: None,
-        inhibit: None,
+        multiplier: rule.multiplier.as_ref().map(|permission| Multiplier {
+            // For people: the raised limits are compiled.
+            factor: 1.5,
+            enable: enable(permission),
+        }),
+        inhibit: rule.inhibit.as_ref().map(enable),
         bypass_at_most: None,
         level: if rule.stops.is_empty() {
             Level::Alert

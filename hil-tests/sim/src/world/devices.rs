@@ -97,12 +97,34 @@ impl World {
         }
     }
 
-    pub(super) fn level(&mut self, tag: usize) {
-        if self.scenario.tags[tag].kind != Kind::Level {
-            return;
+    /// Somebody turns a switch, or forgets it.
+    fn turn_switch(&mut self, tag: usize) {
+        let on = !self.oracle.is_on(tag);
+        let lasting = if on {
+            self.rng.between(50, 9_000)
+        } else {
+            self.rng.between(30, 6_000)
+        };
+        self.oracle.switched(tag, on, self.now);
+        self.at(lasting * MS, Ev::Level(tag));
+        self.reconsider();
+    }
+
+    /// What has come to be true, because of levels, switches or their time.
+    pub(super) fn reconsider(&mut self) {
+        for rule in self.oracle.levels_changed(&self.scenario, self.now) {
+            self.expect_stop(rule);
         }
+    }
+
+    pub(super) fn level(&mut self, tag: usize) {
         if self.healing || self.still {
             return;
+        }
+        match self.scenario.tags[tag].kind {
+            Kind::Level => {}
+            Kind::Contact(_) | Kind::Button => return,
+            Kind::Switch => return self.turn_switch(tag),
         }
         let old = self.oracle.levels[tag];
         let fraction = self.rng.between(1, 1_023) as f64 * GRAIN;
@@ -123,9 +145,7 @@ impl World {
             )
         };
         self.oracle.levels[tag] = level + fraction;
-        for rule in self.oracle.levels_changed(&self.scenario, self.now) {
-            self.expect_stop(rule);
-        }
+        self.reconsider();
         self.at(lasting * MS, Ev::Level(tag));
     }
 

@@ -77,9 +77,7 @@ impl World {
 
     fn inject(mut self, fault: Fault) -> Option<Injection> {
         let (host, rule) = self.target(fault)?;
-        for level in &mut self.oracle.levels {
-            *level = 20.0;
-        }
+        self.calm();
         // No level moves by itself.
         self.still = true;
         if !self.go(20_000 * MS, Self::armed) {
@@ -135,9 +133,7 @@ impl World {
         }
         let demanded = self.now;
         self.oracle.levels[tag] = 90.0;
-        for rule in self.oracle.levels_changed(&self.scenario, self.now) {
-            self.expect_stop(rule);
-        }
+        self.reconsider();
         let stops = self.scenario.rules[rule].stops.clone();
         let longest = stops
             .iter()

@@ -22,7 +22,7 @@ use crate::net::{Net, Post, SharedNet};
 use crate::oracle::{Oracle, Violation};
 use crate::plant::{Host, Place};
 use crate::rng::Rng;
-use crate::scenario::{MS, Origin, Scenario};
+use crate::scenario::{Kind, MS, Origin, Scenario};
 use crate::sometimes;
 
 /// Longest time after healing in which the guard must arm again: back-offs, freshness, windows, a reset that is tried
@@ -42,6 +42,8 @@ enum Ev {
     Wake,
     /// A tag's level changes.
     Level(usize),
+    /// The reset button is let go.
+    LetGo(usize),
     /// A sensor publishes.
     Publish(usize),
     /// Something goes wrong somewhere.
@@ -154,7 +156,10 @@ impl World {
         let levels: Vec<f64> = scenario
             .tags
             .iter()
-            .map(|_| rng.between(10, 40) as f64)
+            .map(|tag| match tag.kind {
+                Kind::Level | Kind::Contact(_) => rng.between(10, 40) as f64,
+                Kind::Switch | Kind::Button => 0.0,
+            })
             .collect();
         let mut world = Self {
             oracle: Oracle::new(&scenario, levels),
@@ -288,12 +293,20 @@ impl World {
             self.net.borrow_mut().partition(host, false);
             self.net.borrow_mut().refuse(host, false);
         }
-        for level in &mut self.oracle.levels {
-            *level = 20.0;
-        }
+        self.calm();
         self.oracle.levels_changed(&self.scenario, self.now);
         if self.guard.is_none() {
             self.start_guard();
+        }
+    }
+
+    /// Every level is far from every limit, and every switch off.
+    fn calm(&mut self) {
+        for (tag, known) in self.scenario.tags.iter().enumerate() {
+            match known.kind {
+                Kind::Level | Kind::Contact(_) => self.oracle.levels[tag] = 20.0,
+                Kind::Switch | Kind::Button => self.oracle.switched(tag, false, self.now),
+            }
         }
     }
 
@@ -324,6 +337,7 @@ impl World {
             Ev::Wake => self.wake(),
             Ev::ToHost { conn, bytes } => self.deliver(conn, &bytes),
             Ev::Level(tag) => self.level(tag),
+            Ev::LetGo(tag) => self.oracle.switched(tag, false, self.now),
             Ev::Publish(tag) => self.publish(tag),
             Ev::Trouble => self.trouble(),
             Ev::Mend(host) => {
@@ -348,6 +362,7 @@ impl World {
         let mut guard = Guard::start(&self.scenario, &self.net, seed);
         guard.lane.warm_up();
         self.oracle.restarted(self.now);
+        self.oracle.levels_changed(&self.scenario, self.now);
         self.guard = Some(guard);
         self.gone_since = None;
         self.digest.add(0x5747);

@@ -2,7 +2,7 @@
 
 use super::{Ev, World};
 use crate::guard::Command;
-use crate::scenario::MS;
+use crate::scenario::{Kind, MS};
 use crate::{buggify, sometimes};
 
 impl World {
@@ -22,6 +22,12 @@ impl World {
         if self.scenario.tags.iter().any(|tag| tag.acknowledge) && self.rng.chance(300) {
             self.command(Command::Acknowledge);
         }
+        let button = |tag: &crate::scenario::Tag| tag.kind == Kind::Button;
+        if let Some(tag) = self.scenario.tags.iter().position(button)
+            && self.rng.chance(500)
+        {
+            return self.press_button(tag);
+        }
         let nonce = self.rng.next();
         let held = match self.rng.between(0, 19) {
             0 if !self.healing => self.rng.between(1, 120),
@@ -34,6 +40,22 @@ impl World {
             Ev::Release(if wrong { nonce ^ 1 } else { nonce }),
         );
         self.command(Command::Press(nonce));
+    }
+
+    /// Somebody presses the button; it acts when it is let go.
+    fn press_button(&mut self, tag: usize) {
+        if self.oracle.is_on(tag) {
+            return;
+        }
+        let right = self.scenario.tags[tag].stale_after / MS + 150;
+        let held = match self.rng.between(0, 9) {
+            0 if !self.healing => self.rng.between(1, 99),
+            1..=2 if !self.healing => self.rng.between(4_900, 15_000),
+            3..=4 if !self.healing => self.rng.between(right, 4_500),
+            _ => self.rng.between(right, right + 800),
+        };
+        self.oracle.switched(tag, true, self.now);
+        self.at(held * MS, Ev::LetGo(tag));
     }
 
     pub(super) fn command(&mut self, command: Command) {

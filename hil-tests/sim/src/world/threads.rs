@@ -7,7 +7,7 @@ use drivers_frame::MonoNs;
 use super::{Ev, World};
 use crate::buggify;
 use crate::guard::{Act, Guard};
-use crate::scenario::{HostKind, MS, TURN_MAX};
+use crate::scenario::{HostKind, Kind, MS, TURN_MAX};
 
 /// What a turn of the lane's loop takes.
 const STEP: u64 = 3_000;
@@ -127,6 +127,14 @@ impl World {
         self.judge_poison(&guard);
         self.judge_escalation(&guard);
         self.judge_dark(&guard);
+        if self
+            .scenario
+            .tags
+            .iter()
+            .any(|tag| tag.kind == Kind::Switch)
+        {
+            self.reconsider();
+        }
         let due = guard.due(threaded);
         self.guard = Some(guard);
         let late = self.lateness();
@@ -158,6 +166,13 @@ impl World {
                 std::mem::take(&mut net.taken),
             )
         };
+        // No answer is as fast as the step that asked: what was taken came before what was sent.
+        for (conn, bytes) in taken {
+            let host = self.net.borrow().conns[conn].host;
+            if self.scenario.hosts[host] == HostKind::Outputs {
+                self.oracle.echoed(&self.scenario, conn, &bytes);
+            }
+        }
         for (conn, bytes) in sent {
             self.digest.bytes(&bytes);
             let host = self.net.borrow().conns[conn].host;
@@ -175,12 +190,6 @@ impl World {
                             .sent(&self.scenario, guard, output, conn, &bytes, self.now);
                     }
                 }
-            }
-        }
-        for (conn, bytes) in taken {
-            let host = self.net.borrow().conns[conn].host;
-            if self.scenario.hosts[host] == HostKind::Outputs {
-                self.oracle.echoed(conn, &bytes);
             }
         }
     }
