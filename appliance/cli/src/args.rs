@@ -207,6 +207,9 @@ pub enum Command {
         /// Seed of the simulated noise
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// A module that decides in place of the vibration rule; it hears an accelerometer on the bearing
+        #[arg(long, value_name = "FILE")]
+        analyzer: Option<PathBuf>,
     },
 }
 

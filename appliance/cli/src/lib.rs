@@ -110,6 +110,10 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
         Command::Events { follow, format } => events::events(*follow, *format, settings, out),
         Command::Analyzer(args) => analyzer::analyzer(args, settings, out),
         Command::Prooftest(args) => prooftest::prooftest(args, settings, out),
-        Command::Demo { once, seed } => demo::demo(*once, *seed, settings, out),
+        Command::Demo {
+            once,
+            seed,
+            analyzer,
+        } => demo::demo(*once, *seed, analyzer.as_deref(), settings, out),
     }
 }

@@ -31,6 +31,8 @@ use crate::press::{Press, Readings};
 use crate::sensor::{self, SensorFault};
 use crate::server::{Station, bind};
 use crate::worker::Worker;
+pub mod accelerometer;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

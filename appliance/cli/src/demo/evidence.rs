@@ -7,14 +7,16 @@ use appliance_control::{Client, Event, EventBody, Reply, Request, RuleLatency};
 use appliance_desk::signals::StopSignal;
 use drivers_sim::image::StopTiming;
 
+use super::OUTPUT;
 use super::alerts::Received;
 use super::stage::Stage;
-use super::{OUTPUT, RULE};
 use crate::latency::ask_latency;
 
 /// The witnesses' statements about one trip.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evidence {
+    /// The rule that must be the first cause.
+    expected: String,
     /// The device's stopwatch.
     pub(super) timing: StopTiming,
     /// The output's first-out: cause and rule.
@@ -47,6 +49,8 @@ pub(super) enum Missed {
     WatchdogOnly,
     /// The stop had another cause.
     WrongCause {
+        /// The rule that should have been.
+        expected: String,
         /// Which.
         found: String,
     },
@@ -76,8 +80,8 @@ impl fmt::Display for Missed {
             Self::WatchdogOnly => {
                 f.write_str("no stop was written; the device's own watchdog stopped the press")
             }
-            Self::WrongCause { found } => {
-                write!(f, "the first cause should be {RULE}, it is {found}")
+            Self::WrongCause { expected, found } => {
+                write!(f, "the first cause should be {expected}, it is {found}")
             }
             Self::NotConfirmed => f.write_str("the stop was not confirmed"),
             Self::TooLate => f.write_str("the stop came after the rule's deadline"),
@@ -95,7 +99,10 @@ impl Evidence {
     pub(super) fn begin(stage: &mut Stage) -> Self {
         stage.events.clear();
         stage.received.clear();
-        Self::default()
+        Self {
+            expected: stage.rule.clone(),
+            ..Self::default()
+        }
     }
 
     /// Waits until all witnesses have spoken, or `deadline`.
@@ -109,14 +116,17 @@ impl Evidence {
             stage.pass(Duration::from_millis(20));
             self.look(stage);
         }
-        self.latency = ask_latency(stage.socket())
-            .ok()
-            .and_then(|latency| latency.rules.into_iter().find(|rule| rule.rule == RULE));
+        self.latency = ask_latency(stage.socket()).ok().and_then(|latency| {
+            latency
+                .rules
+                .into_iter()
+                .find(|rule| rule.rule == self.expected)
+        });
         self
     }
 
     fn is_complete(&self) -> bool {
-        self.timing.reaction().is_some()
+        self.timing.stop_written.is_some()
             && self.first_out.is_some()
             && self.rule.is_some()
             && self.confirmed.is_some()
@@ -128,7 +138,7 @@ impl Evidence {
         for event in &stage.events {
             self.take(event);
         }
-        let topic = format!("{}/alerts/{RULE}", stage.prefix);
+        let topic = format!("{}/alerts/{}", stage.prefix, self.expected);
         let mut received = stage.received.iter();
         let alert = received.find(|got| got.topic == topic && got.json["state"] == "active");
         self.alert = self.alert.take().or_else(|| alert.cloned());
@@ -143,14 +153,14 @@ impl Evidence {
             } if output == OUTPUT && self.first_out.is_none() => {
                 self.first_out = Some((cause.clone(), rule.clone()));
             }
-            EventBody::Rule { rule, state, .. } if rule == RULE && state == "active" => {
+            EventBody::Rule { rule, state, .. } if *rule == self.expected && state == "active" => {
                 self.rule.get_or_insert_with(|| event.clone());
             }
             EventBody::StopConfirmed {
                 rule,
                 latency_ns,
                 missed,
-            } if rule == RULE => {
+            } if *rule == self.expected => {
                 self.confirmed
                     .get_or_insert((Duration::from_nanos(*latency_ns), *missed));
             }
@@ -183,11 +193,13 @@ impl Evidence {
             });
         }
         match &self.first_out {
-            Some((_, Some(rule))) if rule == RULE => {}
+            Some((_, Some(rule))) if *rule == self.expected => {}
             Some((cause, rule)) => missed.push(Missed::WrongCause {
+                expected: self.expected.clone(),
                 found: rule.clone().unwrap_or_else(|| cause.clone()),
             }),
             None => missed.push(Missed::WrongCause {
+                expected: self.expected.clone(),
                 found: "not known: no latch was reported".to_owned(),
             }),
         }
@@ -210,10 +222,12 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RULE;
     use super::*;
 
     fn complete() -> Evidence {
         Evidence {
+            expected: RULE.into(),
             timing: StopTiming {
                 first_over_limit: Some(Duration::from_secs(1)),
                 over_limit_since: Some(Duration::from_secs(1)),
@@ -254,6 +268,7 @@ mod tests {
         check(
             &|e| e.first_out = Some(("rule".into(), Some("bearing_hot".into()))),
             Missed::WrongCause {
+                expected: RULE.into(),
                 found: "bearing_hot".into(),
             },
         );

@@ -7,10 +7,12 @@
 //! ```
 
 mod alerts;
+mod analyzer;
 mod evidence;
 mod report;
 mod stage;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use appliance_desk::NOTICE;
@@ -23,10 +25,11 @@ use crate::error::{CliError, Exit};
 use crate::out::Out;
 use crate::paint::Tone;
 use crate::settings::Settings;
+use analyzer::Cast;
 use evidence::{Evidence, Missed};
 use stage::Stage;
 
-/// The rule that must be the first cause, and the output whose stop is timed.
+/// The rule that must be the first cause, unless an analyzer decides; and the output whose stop is timed.
 const RULE: &str = "bearing_vibration_danger";
 /// See [`RULE`].
 const OUTPUT: &str = "press_run";
@@ -50,12 +53,14 @@ const WAIT_HINT_EVERY: Duration = Duration::from_secs(30);
 pub(crate) fn demo(
     once: bool,
     seed: u64,
+    analyzer: Option<&Path>,
     settings: &Settings,
     out: &mut Out,
 ) -> Result<Exit, CliError> {
+    let cast = analyzer.map(Cast::read).transpose()?;
     let stop = StopSignal::register().map_err(CliError::Signals)?;
     intro(out)?;
-    let mut stage = Stage::build(seed, settings, &stop, out)?;
+    let mut stage = Stage::build(seed, cast.as_ref(), settings, &stop, out)?;
     let played = play(&mut stage, once, &stop, out);
     // Whatever went wrong: the guard goes to its safe state, and the temporary directory goes away.
     let (outcome, farewell) = stage.strike();

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use appliance_control::EventBody;
 
-use super::RULE;
 use super::evidence::Evidence;
 use super::stage::Stage;
 use crate::error::CliError;
@@ -21,17 +20,23 @@ pub(super) fn trip(evidence: &Evidence, stage: &Stage, out: &mut Out) -> Result<
         .latency
         .as_ref()
         .map_or(0, |latency| latency.on_delay_ns);
-    out.line(format_args!(
-        "{:>12}  the device sent the first of the too high vibration values",
-        "0"
-    ))?;
+    let begin = match &stage.module {
+        None => "the device sent the first of the too high vibration values".to_owned(),
+        Some(module) => format!("the block arrived in which {module} saw the damage"),
+    };
+    out.line(format_args!("{:>12}  {begin}", "0"))?;
     if on_delay > 0 {
         let time = at(Duration::from_nanos(on_delay));
         out.line(format_args!(
             "{time}  the rule's on-delay was over: so long must it last (`for` in the pack)"
         ))?;
     }
-    match evidence.timing.reaction() {
+    // The device's stopwatch begins at a high vibration value: it knows nothing of blocks.
+    let stopwatch = evidence
+        .timing
+        .reaction()
+        .filter(|_| stage.module.is_none());
+    match stopwatch {
         Some(reaction) => {
             let line = format!(
                 "{}  the device received the write that stops the press",
@@ -45,6 +50,14 @@ pub(super) fn trip(evidence: &Evidence, stage: &Stage, out: &mut Out) -> Result<
                 "",
                 time_of(ours)
             ))?;
+        }
+        None if evidence.timing.stop_written.is_some() => {
+            let line = format!(
+                "{:>12}  the device received the write that stops the press",
+                ""
+            );
+            let line = out.tone(Tone::Strong, line).to_string();
+            out.line(line)?;
         }
         None => out.line("the device received no stop")?,
     }
@@ -135,7 +148,8 @@ pub(super) fn next(stage: &Stage, once: bool, out: &mut Out) -> Result<(), CliEr
         ))?;
     }
     out.line(format_args!(
-        "The rule that stopped the press is `{RULE}` in the pack named above."
+        "The rule that stopped the press is `{}` in the pack named above.",
+        stage.rule
     ))
 }
 

@@ -9,9 +9,12 @@ use appliance_desk::relay::Farewell;
 use appliance_desk::signals::StopSignal;
 use appliance_desk::supervise::Outcome;
 use drivers_sim::plant::{Plant, PlantConfig, StationName};
+use drivers_sim::wave::WavePublisher;
 use tempfile::TempDir;
 
+use super::RULE;
 use super::alerts::{Alerts, Received};
+use super::analyzer::Cast;
 use crate::build;
 use crate::error::CliError;
 use crate::out::{Out, note};
@@ -35,7 +38,12 @@ pub(super) struct Stage {
     // The order is the order of dropping, should anything fail: the reader, then the guard and the desk, then the plant.
     alerts: Alerts,
     running: Running,
+    _accelerometer: Option<WavePublisher>,
     pub(super) plant: Plant,
+    /// The rule that must be the first cause.
+    pub(super) rule: String,
+    /// The module that decides, when one does.
+    pub(super) module: Option<String>,
     socket: PathBuf,
     pub(super) prefix: String,
     began: Instant,
@@ -48,6 +56,7 @@ impl Stage {
     /// Starts everything, and says what.
     pub(super) fn build(
         seed: u64,
+        cast: Option<&Cast>,
         settings: &Settings,
         stop: &StopSignal,
         out: &mut Out,
@@ -63,11 +72,19 @@ impl Stage {
         let dir = tempfile::Builder::new().prefix("tripline-demo-").tempdir();
         let dir = dir.map_err(|source| file(&std::env::temp_dir(), source))?;
         let path = dir.path().join("demo.yaml");
-        build::write_whole(&path, plant.demo_pack()?.as_bytes())
-            .map_err(|source| file(&path, source))?;
+        let text = plant.demo_pack()?;
+        let text = cast.map_or_else(|| text.clone(), |cast| cast.pack(&text));
+        build::write_whole(&path, text.as_bytes()).map_err(|source| file(&path, source))?;
+        if let Some(cast) = cast {
+            cast.place(dir.path())?;
+        }
+        let accelerometer = cast
+            .and_then(|cast| cast.samples)
+            .map(|samples| plant.start_accelerometer(usize::try_from(samples).unwrap_or(0)))
+            .transpose()?;
         // Without the pack's lints: they are for its author.
-        let checked =
-            build::check_pack(&path).or_else(|error| pack::loaded(Err(error), settings))?;
+        let checked = build::check_pack_with(&path, settings.unsigned)
+            .or_else(|error| pack::loaded(Err(error), settings))?;
         let prefix = checked
             .plan
             .alerts
@@ -75,7 +92,7 @@ impl Stage {
             .map_or("", |plan| &plan.topic_prefix);
         let prefix = format!("{prefix}/{}", checked.plan.name);
         let built = build::compile(checked)?;
-        setting(&plant, &path, &built, out)?;
+        setting(&plant, &path, &built, cast, out)?;
         let broker = plant
             .broker_address()
             .ok_or(drivers_sim::plant::PlantError::NoBroker)?;
@@ -103,7 +120,10 @@ impl Stage {
         Ok(Self {
             alerts,
             running,
+            _accelerometer: accelerometer,
             plant,
+            rule: cast.map_or_else(|| RULE.to_owned(), Cast::rule),
+            module: cast.map(Cast::title),
             socket,
             prefix,
             began: Instant::now(),
@@ -262,6 +282,7 @@ fn setting(
     plant: &Plant,
     path: &Path,
     built: &build::Built,
+    cast: Option<&Cast>,
     out: &mut Out,
 ) -> Result<(), CliError> {
     let broker = plant
@@ -291,6 +312,12 @@ fn setting(
         "  pack    {rules} rules and {outputs} outputs, in YAML: {}",
         path.display()
     ))?;
+    if let Some(cast) = cast {
+        out.line(format_args!(
+            "  module  {}, in place of the rule {RULE}",
+            cast.title()
+        ))?;
+    }
     out.line(format_args!(
         "  bundle  the same, compiled for the guard: {size}"
     ))?;
