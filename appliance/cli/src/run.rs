@@ -18,6 +18,7 @@ use rules_bundle::{Bundle, BundleError};
 use crate::build;
 use crate::error::{CliError, Exit};
 use crate::events;
+use crate::install::Unsigned;
 use crate::limits::LOOK_EVERY;
 use crate::out::Out;
 use crate::pack;
@@ -42,6 +43,8 @@ pub(crate) struct Start<'a> {
     pub(crate) socket: &'a Path,
     /// Group whose members may act; `None`: only root and this user.
     pub(crate) operators: Option<String>,
+    /// Whether modules that nobody has signed may run.
+    pub(crate) unsigned: Unsigned,
     /// Where the guard's own messages go; `None`: to our standard error.
     pub(crate) log: Option<PathBuf>,
 }
@@ -54,6 +57,7 @@ impl Running {
             bundle,
             socket,
             operators,
+            unsigned,
             log,
         } = start;
         prepare_socket_dir(socket, operators.is_some()).map_err(|source| CliError::SocketDir {
@@ -76,6 +80,7 @@ impl Running {
             hash: bundle.hash.to_string(),
             socket: socket.to_owned(),
             operators,
+            allow_unsigned: unsigned == Unsigned::Allowed,
             log,
         };
         let supervisor = Supervisor::start(command, sender, || stop.is_set())?;
@@ -159,6 +164,7 @@ pub(crate) fn run(
         bundle: &bundle,
         socket: &settings.socket,
         operators: operators.map(str::to_owned),
+        unsigned: settings.unsigned,
         log: None,
     };
     let running = Running::start(start, &stop)?;

@@ -93,6 +93,7 @@ impl Setup {
             hash: hash.into(),
             socket: self.socket(),
             operators: None,
+            allow_unsigned: false,
             log: Some(self.dir.path().join("log")),
         }
     }

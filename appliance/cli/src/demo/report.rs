@@ -85,7 +85,11 @@ pub(super) fn trip(evidence: &Evidence, stage: &Stage, out: &mut Out) -> Result<
         ..
     }) = evidence.rule.as_ref().map(|event| &event.body)
     {
-        let unit = unit.as_deref().unwrap_or_default();
+        // A plain number has the unit "1".
+        let unit = unit
+            .as_deref()
+            .filter(|unit| *unit != "1")
+            .unwrap_or_default();
         out.line(format_args!(
             "{:>12}  deciding value: {tag} = {} {unit}",
             "",

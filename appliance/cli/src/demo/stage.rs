@@ -61,10 +61,15 @@ impl Stage {
         stop: &StopSignal,
         out: &mut Out,
     ) -> Result<Self, CliError> {
-        let plant = Plant::start(&PlantConfig {
+        let mut config = PlantConfig {
             seed,
             ..PlantConfig::default()
-        })?;
+        };
+        if cast.is_some() {
+            // What decides is not this value: the stopwatch only notes when the stop came.
+            config.vibration_limit_mm_s = 0.0;
+        }
+        let plant = Plant::start(&config)?;
         let file = |path: &Path, source| CliError::File {
             path: path.to_owned(),
             source,
@@ -109,6 +114,7 @@ impl Stage {
             bundle: &built.bundle,
             socket: &socket,
             operators: None,
+            unsigned: settings.unsigned,
             log: Some(log.clone()),
         };
         let running = Running::start(start, stop).inspect_err(|_| {

@@ -88,6 +88,7 @@ impl Guard {
                     .iter()
                     .flat_map(|group| ["--operators", group]),
             )
+            .args(command.allow_unsigned.then_some("--allow-unsigned"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
