@@ -12,7 +12,7 @@ use crate::{
     envelope::{Band, by_angle, envelope, power_spectrum},
     fft::Complex32,
     lines::{Geometry, Line, OrderSpectrum, Orders, blend},
-    num::float,
+    num::{float, single},
     record::{Record, SPEEDS, length_from, mean_and_spread},
 };
 
@@ -28,6 +28,8 @@ const SPREAD_RESAMPLED: f64 = 0.001;
 const TURNS_ALIKE: f64 = 0.002;
 /// A defect's line must be so much stronger than every other defect's to be named.
 const DOMINANCE: f64 = 2.0;
+/// Modulation of the envelope, as a share of its mean, below which a line is taken for rounding.
+const MODULATION_MIN: f64 = 1e-4;
 /// Strengths above are told as this.
 pub const STRENGTH_MAX: f64 = 1e6;
 
@@ -233,6 +235,8 @@ impl Bearing {
         {
             points = resampled;
         }
+        let mean = points.iter().map(|p| f64::from(*p)).sum::<f64>() / float(points.len());
+        let floor = single(MODULATION_MIN * mean * MODULATION_MIN * mean);
         let turns = shaft_hz * seconds;
         if (turns - self.turns).abs() > TURNS_ALIKE * turns {
             self.averaged = 0;
@@ -250,6 +254,7 @@ impl Bearing {
             power: &self.average,
             turns: self.turns,
             seconds,
+            floor,
         };
         let finding = Finding::of(
             &spectrum,

@@ -74,6 +74,8 @@ pub struct OrderSpectrum<'a> {
     pub turns: f64,
     /// Seconds of the record.
     pub seconds: f64,
+    /// Power below which there is no noise but that of rounding: a pure tone has an envelope without any.
+    pub floor: f32,
 }
 
 /// A line at an order.
@@ -129,7 +131,7 @@ impl OrderSpectrum<'_> {
                 masked,
             };
         };
-        let around = self.median_around(bin);
+        let around = self.median_around(bin).max(self.floor);
         let strength = if around > 0.0 {
             libm::sqrt(f64::from(power / around))
         } else {

@@ -271,6 +271,7 @@ fn a_run_up_is_resampled_to_a_line() {
             power: &power,
             turns: 30.0,
             seconds,
+            floor: 0.0,
         }
         .line(3.6, 0.01)
     };
@@ -296,6 +297,7 @@ fn a_line_on_a_harmonic_of_the_shaft_is_masked_and_a_slope_is_none() {
             power,
             turns: 20.0,
             seconds: 0.66,
+            floor: 0.0,
         }
         .line(order, 0.01)
     };

@@ -23,7 +23,7 @@ fn h04_a_run_to_failure_is_quiet_in_health_alerted_long_before_and_stopped_befor
         let rows = feed.steps.iter().zip(&answers).enumerate();
         plot(
             &format!("femto-{channel}"),
-            "file,rms,kurtosis,ratio,level",
+            "number,rms,kurtosis,ratio,level",
             rows.map(|(row, (step, (level, _, outputs)))| {
                 let [rms, kurtosis] = [step.inputs[0].value, step.inputs[1].value];
                 let level = f64::from(*level);
