@@ -1,8 +1,8 @@
 //! `cavitation`: an indicator for pumps: broadband vibration up, flow and pressure unsteady, against what they were.
 //!
 //! Cavitation raises broadband, high-frequency vibration and makes flow and head fluctuate before they fall (J. F. Guelich,
-//! "Centrifugal Pumps", chapter 6; L. Nelik, "Centrifugal and Rotary Pumps", chapter 6). Each sign alone has other causes: the
-//! indicator counts signs, and a verdict asks for a number of them.
+//! "Centrifugal Pumps", chapter 6). Each sign alone has other causes: the indicator counts signs, and a verdict asks for a
+//! number of them.
 
 use tripline_analyzer::{Analyzer, Frame, Outputs, Refused, StateHash, Verdict};
 

@@ -235,7 +235,7 @@ fn hotellings_t2_with_a_learned_covariance_is_that_of_numpy() {
     }
 }
 
-/// NEMA MG 1, 12.45: voltages of 460, 467 and 450 have a mean of 459 and an unbalance of 1.96 %.
+/// NEMA MG 1, 14.36: voltages of 460, 467 and 450 have a mean of 459 and an unbalance of 1.96 %.
 #[test]
 fn unbalance_is_that_of_the_standards_example() {
     near(unbalance([460.0, 467.0, 450.0]).unwrap(), 1.960_784, 1e-6);
