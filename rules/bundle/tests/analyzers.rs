@@ -266,9 +266,9 @@ const BREAKS: &[Break] = &[
             *sequence = 99;
         }
     }),
-    ("a sequence of four registers", |plan| {
+    ("a sequence of half a register", |plan| {
         if let WaveformSource::Modbus { sequence_width, .. } = &mut waveform(plan).source {
-            *sequence_width = SequenceType::U64;
+            *sequence_width = SequenceType::U8;
         }
     }),
     ("window beyond the table", |plan| {

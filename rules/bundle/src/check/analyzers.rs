@@ -166,7 +166,8 @@ fn check_waveform(look: &Lookup<'_>, waveform: &WaveformPlan) -> Result<(), Plan
             let last = match sequence_width {
                 SequenceType::U16 => Some(number),
                 SequenceType::U32 => Some(number.saturating_add(1)),
-                SequenceType::U8 | SequenceType::U64 => None,
+                SequenceType::U64 => Some(number.saturating_add(3)),
+                SequenceType::U8 => None,
             };
             look.value(
                 matches!(table, Table::Holding | Table::Input)

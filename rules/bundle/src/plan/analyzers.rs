@@ -130,7 +130,7 @@ pub enum WaveformSource {
         address: u16,
         /// First register of the same table that counts up by 1 with each block and wraps; outside the window.
         sequence: u16,
-        /// How wide it is: `U16` one register, `U32` two.
+        /// How wide it is: `U16` one register, `U32` two, `U64` four.
         sequence_width: SequenceType,
         /// Order of the bytes in a register.
         byte_order: ByteOrder,

@@ -419,12 +419,13 @@ fn window(
     let words = match width {
         SequenceType::U16 => 1,
         SequenceType::U32 => 2,
-        SequenceType::U8 | SequenceType::U64 => {
+        SequenceType::U64 => 4,
+        SequenceType::U8 => {
             cx.findings.error(
                 Code::BadWaveform,
                 sequence.key_span("type").unwrap_or(&sequence.at),
-                "a sequence register is `u16`, or `u32` in two registers",
-                "write `type: u16` or `type: u32`, as the device's manual says",
+                "a register holds no number of 8 bits",
+                "write `type: u16`, or `u32` and `u64` for two and four registers, as the device's manual says",
             );
             return None;
         }

@@ -82,7 +82,7 @@ record! {
         offset: Option<Int<0, 4_095>>,
         /// First register, in the table of the window.
         address: Option<Address>,
-        /// How it is stored: u8 to u64 in a message, u16 or u32 in registers.
+        /// How it is stored: u8 to u64 in a message, u16 to u64 in registers.
         r#type: Req<SequenceWord>,
     }
 }

@@ -44,6 +44,10 @@ impl Beside for Shelf {
         Ok(match path {
             "bearing.wasm" | "unsigned.wasm" | "foreign.wasm" => module(QUIET, BEARING),
             "trend.wasm" => module(QUIET, TREND),
+            "sum.wasm" => module(
+                QUIET,
+                &TREND.replace("bar/s", "bar").replace("slope", "slope-sum"),
+            ),
             "raw.wasm" => module(QUIET, RAW),
             "furlong.wasm" => module(QUIET, &TREND.replace("bar/s", "furlong")),
             "imports.wasm" => module(
