@@ -1,17 +1,23 @@
 //! Recorded inputs and expected verdicts, run through the real lane with virtual time. `tripline test` does it when asked,
 //! `tripline build` does it in any case and refuses a pack that decides otherwise than its cases say (H-5).
 
+mod seats;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use appliance_lane::{Lane, LaneError, RuleState};
 use appliance_sandbox::{Engine, LoadError, RuleModule};
-use drivers_frame::{Cause, Decoded, DeviceId, DurNs, MonoNs, Quality, Sample, TagId};
-use rules_bundle::{Bundle, LanePlan, Level, LinkPlan};
+use drivers_frame::block::{Block, BlockHead, SampleKind, SampleLayout, WaveformId};
+use drivers_frame::{ByteOrder, Cause, Decoded, DeviceId, DurNs, MonoNs, Quality, Sample, TagId};
+use rules_bundle::{Bundle, LanePlan, Level, LinkPlan, WaveformPlan};
 use rules_pack::Finding;
-use rules_pack::cases::{self, Case, Stimulus, Verdict};
+use rules_pack::cases::{self, Blocks, Case, Stimulus, Verdict};
+use rules_sdk_abi::SampleFormat;
 
+use crate::analyzer::frames;
 use crate::build::{Built, read_at_most};
+use seats::{Results, Seats};
 
 /// How often an MQTT source is taken to publish, unless its pack says.
 const PUBLISH_MS: u64 = 50;
@@ -47,6 +53,24 @@ pub enum CasesError {
         lane: String,
         /// Why.
         source: LoadError,
+    },
+    /// A lane's analyzers cannot be made.
+    #[error("the analyzers of lane {lane}: {cause}")]
+    Analyzers {
+        /// The lane.
+        lane: String,
+        /// Why.
+        cause: String,
+    },
+    /// A block of a case cannot be given.
+    #[error("case \"{case}\", the blocks of {waveform}: {cause}")]
+    Block {
+        /// The case.
+        case: String,
+        /// The waveform.
+        waveform: String,
+        /// Why.
+        cause: String,
     },
     /// A lane cannot be made.
     #[error("lane {lane}: {source}")]
@@ -103,7 +127,7 @@ pub fn check(path: &Path, built: &Built) -> Result<Passed, CasesError> {
         text: text.clone(),
     };
     let parsed = cases::parse(&name, &text, &built.bundle.plan).map_err(refuse)?;
-    let outcome = run(&built.bundle, &parsed, &Engine::new()?)?;
+    let outcome = run(&built.bundle, &parsed, path, &Engine::new()?)?;
     if !outcome.failures.is_empty() {
         return Err(refuse(cases::report(&name, &text, &outcome.failures)));
     }
@@ -114,10 +138,16 @@ pub fn check(path: &Path, built: &Built) -> Result<Passed, CasesError> {
 }
 
 /// Runs every case on fresh lanes of the bundle, with its own rule modules compiled anew from their WebAssembly.
-fn run(bundle: &Bundle, cases: &[Case], engine: &Engine) -> Result<Outcome, CasesError> {
+fn run(
+    bundle: &Bundle,
+    cases: &[Case],
+    path: &Path,
+    engine: &Engine,
+) -> Result<Outcome, CasesError> {
     let mut outcome = Outcome::default();
+    let folder = path.parent().unwrap_or(Path::new("."));
     for case in cases {
-        run_case(bundle, case, engine, &mut outcome)?;
+        run_case(bundle, case, folder, engine, &mut outcome)?;
     }
     Ok(outcome)
 }
@@ -125,6 +155,7 @@ fn run(bundle: &Bundle, cases: &[Case], engine: &Engine) -> Result<Outcome, Case
 fn run_case(
     bundle: &Bundle,
     case: &Case,
+    folder: &Path,
     engine: &Engine,
     outcome: &mut Outcome,
 ) -> Result<(), CasesError> {
@@ -133,7 +164,7 @@ fn run_case(
         .lanes
         .iter()
         .zip(&bundle.lanes)
-        .map(|(plan, code)| Run::new(plan, &code.wasm, engine))
+        .map(|(plan, code)| Run::new(plan, &code.wasm, bundle, engine))
         .collect::<Result<Vec<_>, _>>()?;
     let mut ms = 0;
     for step in &case.steps {
@@ -150,6 +181,14 @@ fn run_case(
                     lane.values.insert(tag, *stimulus);
                     fresh.insert(tag);
                 }
+            }
+            for (name, blocks) in &step.blocks {
+                lane.set_blocks(name, blocks, step.at_ms, folder)
+                    .map_err(|cause| CasesError::Block {
+                        case: case.name.clone(),
+                        waveform: name.clone(),
+                        cause,
+                    })?;
             }
             lane.step(ms, &fresh);
         }
@@ -172,16 +211,33 @@ fn run_case(
     Ok(())
 }
 
+/// A block that arrives again and again.
+struct Recurring {
+    bytes: Vec<u8>,
+    since_ms: u64,
+    every_ms: u64,
+    sequence: u64,
+}
+
 /// One lane under a case.
 struct Run<'a> {
     plan: &'a LanePlan,
-    lane: Lane<RuleModule>,
+    lane: Lane<RuleModule, Seats>,
     values: BTreeMap<u16, Stimulus>,
+    blocks: BTreeMap<u16, Recurring>,
+    results: Results,
+    /// Analyzers with a canary, and how often it comes.
+    canaries: Vec<(u16, u64)>,
     tripped: BTreeSet<u16>,
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a LanePlan, wasm: &[u8], engine: &Engine) -> Result<Self, CasesError> {
+    fn new(
+        plan: &'a LanePlan,
+        wasm: &[u8],
+        bundle: &Bundle,
+        engine: &Engine,
+    ) -> Result<Self, CasesError> {
         let lane = || plan.name.clone();
         let slots = usize::try_from(plan.slots()).unwrap_or(usize::MAX);
         let module = RuleModule::from_wasm(engine, wasm, plan.programs().count(), slots).map_err(
@@ -190,13 +246,24 @@ impl<'a> Run<'a> {
                 source,
             },
         )?;
+        let results = Results::default();
+        let seats =
+            Seats::new(plan, bundle, engine, &results).map_err(|cause| CasesError::Analyzers {
+                lane: lane(),
+                cause,
+            })?;
         Ok(Self {
             plan,
-            lane: Lane::new(plan, module, MonoNs::ZERO).map_err(|source| CasesError::Lane {
-                lane: lane(),
-                source,
+            lane: Lane::with_analyzers(plan, module, seats, MonoNs::ZERO).map_err(|source| {
+                CasesError::Lane {
+                    lane: lane(),
+                    source,
+                }
             })?,
             values: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            results,
+            canaries: seats::canaries(plan),
             tripped: BTreeSet::new(),
         })
     }
@@ -243,7 +310,18 @@ impl<'a> Run<'a> {
                 cause,
             });
         }
+        // What the background derived from the last millisecond.
+        for sample in self.results.take() {
+            self.lane.ingest(&sample);
+        }
+        self.step_blocks(ms, at);
+        for (analyzer, every) in &self.canaries {
+            if ms.is_multiple_of(*every) {
+                self.lane.canary_passed(*analyzer, at, at);
+            }
+        }
         self.lane.tick(at);
+        while self.lane.take_block().is_some() {}
         for (index, rule) in (0_u16..).zip(&self.plan.rules) {
             let active = self
                 .lane
@@ -254,6 +332,71 @@ impl<'a> Run<'a> {
             }
         }
         self.lane.clear_events();
+    }
+
+    /// From now on blocks like this arrive, at once and with every period of the waveform.
+    fn set_blocks(
+        &mut self,
+        name: &str,
+        blocks: &Blocks,
+        ms: u64,
+        folder: &Path,
+    ) -> Result<(), String> {
+        let waveforms = (0_u16..).zip(&self.plan.waveforms);
+        let Some((index, waveform)) = waveforms
+            .into_iter()
+            .find(|(_, waveform)| waveform.name == name)
+        else {
+            // Of another lane.
+            return Ok(());
+        };
+        let Blocks::Like(block) = blocks else {
+            self.blocks.remove(&index);
+            return Ok(());
+        };
+        let (values, _) = frames::values(block, folder).map_err(|error| error.to_string())?;
+        if u32::try_from(values.len()) != Ok(waveform.samples) {
+            return Err(format!(
+                "{} samples, and its blocks have {}",
+                values.len(),
+                waveform.samples
+            ));
+        }
+        let sequence = self.blocks.get(&index).map_or(0, |before| before.sequence);
+        let every = waveform.period.unwrap_or(waveform.span()).as_ns();
+        let recurring = Recurring {
+            bytes: as_sent(&values, waveform),
+            since_ms: ms,
+            every_ms: every.div_ceil(1_000_000).max(1),
+            sequence,
+        };
+        self.blocks.insert(index, recurring);
+        Ok(())
+    }
+
+    fn step_blocks(&mut self, ms: u64, at: MonoNs) {
+        for (index, recurring) in &mut self.blocks {
+            let Some(waveform) = self.plan.waveforms.get(usize::from(*index)) else {
+                continue;
+            };
+            let since = ms.saturating_sub(recurring.since_ms);
+            if !since.is_multiple_of(recurring.every_ms) {
+                continue;
+            }
+            recurring.sequence = recurring.sequence.saturating_add(1);
+            let head = BlockHead {
+                waveform: WaveformId(*index),
+                at,
+                sequence: recurring.sequence,
+                gap: recurring.sequence == 1,
+                layout: SampleLayout::payload(waveform.format, ByteOrder::LittleEndian),
+                count: waveform.samples,
+                rate_hz: waveform.rate_hz,
+            };
+            if let Ok(block) = Block::new(head, recurring.bytes.clone().into_boxed_slice(), 0) {
+                let _ = self.lane.ingest_block(block);
+            }
+        }
     }
 
     fn verdict(&self, rule: &str) -> Option<Verdict> {
@@ -268,4 +411,17 @@ impl<'a> Run<'a> {
             RuleState::Active => Verdict::Alert,
         })
     }
+}
+
+/// Samples as the waveform's source stores them, little-endian.
+fn as_sent(values: &[f64], waveform: &WaveformPlan) -> Vec<u8> {
+    let raw: Vec<f64> = values
+        .iter()
+        .map(|value| (value - waveform.offset) / waveform.scale)
+        .collect();
+    let format = match waveform.format {
+        SampleKind::F32 => SampleFormat::F32,
+        SampleKind::I16 => SampleFormat::I16,
+    };
+    frames::encode(&raw, format)
 }

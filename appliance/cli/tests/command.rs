@@ -53,12 +53,12 @@ fn every_shipped_pack_is_checked_built_and_inspected() {
     assert!(packs.len() >= 3, "the shipped packs are found: {packs:?}");
     for pack in packs {
         let name = pack.display().to_string();
-        let checked = tripline(&["check", &name]);
+        let checked = tripline(&["check", &name, "--allow-unsigned"]);
         assert_eq!(code(&checked), 0, "{name}: {}", stderr(&checked));
         let summary = stdout(&checked);
         assert!(summary.contains("fuel bound"), "{name}: {summary}");
         let bundle = dir.path().join("a.bundle").display().to_string();
-        let built = tripline(&["build", &name, "-o", &bundle]);
+        let built = tripline(&["build", &name, "-o", &bundle, "--allow-unsigned"]);
         assert_eq!(code(&built), 0, "{name}: {}", stderr(&built));
         let inspected = tripline(&["inspect", &bundle]);
         assert_eq!(code(&inspected), 0, "{name}: {}", stderr(&inspected));

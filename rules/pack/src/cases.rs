@@ -17,9 +17,10 @@
 use std::ops::Range;
 
 use drivers_frame::TagId;
-use rules_bundle::{LanePlan, LinkPlan, Plan, PointPlan, Table};
+use rules_bundle::{LanePlan, LinkPlan, Plan, PointPlan, Table, WaveformPlan};
 
 use crate::finding::{Code, Finding, Findings};
+use crate::module::{Block, RawBlock, block};
 use crate::read::{Cx, List, Map, Read, Req, Span, choice, record};
 use crate::scalar::{Bool, Int, Number, Text};
 use crate::source::Lines;
@@ -42,10 +43,21 @@ pub struct Step {
     pub at_ms: u64,
     /// What arrives, by tag.
     pub set: Vec<(String, Stimulus)>,
+    /// Blocks that arrive from now on, by waveform.
+    pub blocks: Vec<(String, Blocks)>,
     /// What must hold after the tick, by rule.
     pub expect: Vec<(String, Verdict)>,
     /// Bytes of the file, to point at when the step fails.
     pub span: Range<usize>,
+}
+
+/// What happens to a waveform.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Blocks {
+    /// Blocks like this one, at once and then with every period of the waveform.
+    Like(Block),
+    /// No block any more.
+    Silent,
 }
 
 /// What happens to a tag.
@@ -136,6 +148,8 @@ record! {
         at_ms: Req<Int<0, 86_400_000>>,
         /// What arrives, by tag.
         set: Option<Map<RawStimulus>>,
+        /// Blocks that arrive from now on, by waveform.
+        blocks: Option<Map<RawBlocks>>,
         /// What must hold, by rule.
         expect: Option<Map<VerdictWord>>,
     }
@@ -153,6 +167,49 @@ choice! {
         /// Tripped.
         Danger = "danger",
     }
+}
+
+/// A block, or `silent`.
+#[derive(Clone, Debug, schemars::JsonSchema)]
+#[schemars(transparent)]
+pub(crate) struct RawBlocks(#[schemars(with = "serde_json::Value")] Option<Box<RawBlock>>);
+
+impl Read for RawBlocks {
+    fn read(node: &Node, owner: &Span, cx: &mut Cx<'_, '_>) -> Option<Self> {
+        match &node.kind {
+            Kind::Scalar(text, _) if text == "silent" => Some(Self(None)),
+            _ => RawBlock::read(node, owner, cx).map(|block| Self(Some(Box::new(block)))),
+        }
+    }
+}
+
+/// The blocks of a waveform: as long as its own.
+fn blocks(raw: &RawBlocks, waveform: &WaveformPlan, cx: &mut Cx<'_, '_>) -> Option<Blocks> {
+    let Some(raw) = &raw.0 else {
+        return Some(Blocks::Silent);
+    };
+    let mut raw = raw.as_ref().clone();
+    let count = raw.count.get_or_insert_with(|| Int {
+        value: i64::from(waveform.samples),
+        span: raw.at.clone(),
+    });
+    if count.value != i64::from(waveform.samples) {
+        cx.findings.error(
+            Code::OutOfBounds,
+            &count.span,
+            format!(
+                "the blocks of `{}` have {} samples",
+                waveform.name, waveform.samples
+            ),
+            "leave `count` out: it is the waveform's own",
+        );
+        return None;
+    }
+    let rate = Number {
+        value: waveform.rate_hz,
+        span: raw.at.clone(),
+    };
+    block(&raw, Some(&rate), cx).map(Blocks::Like)
 }
 
 /// A number, a boolean, a list of registers, `bad` or `silent`.
@@ -257,6 +314,8 @@ fn read(source: &str, plan: &Plan, findings: &mut Findings<'_>) -> Option<Vec<Ca
         .flat_map(|lane| &lane.tags)
         .map(|tag| tag.name.as_str())
         .collect();
+    let waveforms: Vec<&WaveformPlan> =
+        plan.lanes.iter().flat_map(|lane| &lane.waveforms).collect();
     let rules: Vec<&str> = plan
         .lanes
         .iter()
@@ -286,10 +345,23 @@ fn read(source: &str, plan: &Plan, findings: &mut Findings<'_>) -> Option<Vec<Ca
             for (name, stimulus) in &set {
                 check_registers(name, &stimulus.0, &raw.at, plan, &mut cx);
             }
+            let known: Vec<&str> = waveforms
+                .iter()
+                .map(|waveform| waveform.name.as_str())
+                .collect();
+            let given = named("pack", "waveform", raw.blocks.as_ref(), &known, &mut cx);
+            let blocks = given
+                .into_iter()
+                .filter_map(|(name, raw)| {
+                    let waveform = waveforms.iter().find(|waveform| waveform.name == name)?;
+                    Some((name, blocks(raw, waveform, &mut cx)?))
+                })
+                .collect();
             let expect = named("pack", "rule", raw.expect.as_ref(), &rules, &mut cx);
             steps.push(Step {
                 at_ms,
                 set: set.into_iter().map(|(name, raw)| (name, raw.0)).collect(),
+                blocks,
                 expect: expect
                     .into_iter()
                     .map(|(name, word)| (name, verdict(*word)))

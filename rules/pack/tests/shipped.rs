@@ -7,6 +7,26 @@
 
 use std::path::{Path, PathBuf};
 
+use rules_bundle::SignaturePlan;
+use rules_sdk_abi::metadata::Metadata;
+
+/// The packs' folder, in which somebody vouches for every module: who uses them has signed them.
+struct Folder;
+
+impl rules_pack::Beside for Folder {
+    fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packs");
+        std::fs::read(folder.join(path)).map_err(|error| error.to_string())
+    }
+
+    fn vouch(&self, _: &str, _: &Metadata, _: &[u8]) -> Result<Option<SignaturePlan>, String> {
+        Ok(Some(SignaturePlan {
+            signer: "works".to_owned(),
+            expires: None,
+        }))
+    }
+}
+
 fn packs() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packs");
     let mut packs: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -28,7 +48,7 @@ fn shipped_packs_load_without_a_warning() {
     for path in packs {
         let source = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
-        match rules_pack::load(name, &source) {
+        match rules_pack::load_beside(name, &source, &Folder) {
             Ok(loaded) => {
                 assert!(
                     loaded.warnings.is_empty(),
@@ -48,7 +68,9 @@ fn each_shipped_pack_has_cases_that_read_and_trip() {
     use rules_pack::cases::{self, Verdict};
     for path in packs() {
         let source = std::fs::read_to_string(&path).unwrap();
-        let plan = rules_pack::load("pack", &source).unwrap().plan;
+        let plan = rules_pack::load_beside("pack", &source, &Folder)
+            .unwrap()
+            .plan;
         let path = path.with_extension("cases.yaml");
         let source = std::fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -131,13 +131,16 @@ fn step_ns(samples: &[u8], metadata: &Metadata, rate_hz: f64) -> u64 {
         .unwrap_or(STEP_NS)
 }
 
-fn samples(block: &Block, metadata: &Metadata, folder: &Path) -> Result<Vec<u8>, CliError> {
-    // The cases were checked: a block is given to modules that take one.
-    let Some(waveform) = &metadata.waveform else {
-        return Ok(Vec::new());
-    };
+/// The samples of a block, and the file that they come from. Recordings lie in `folder`.
+///
+/// # Errors
+/// A recording that cannot be read, or is too short.
+pub(crate) fn values(
+    block: &Block,
+    folder: &Path,
+) -> Result<(Vec<f64>, Option<PathBuf>), CliError> {
     let wanted = block.count.and_then(|count| usize::try_from(count).ok());
-    let (values, path) = match &block.waveform {
+    let (mut values, path) = match &block.waveform {
         Waveform::Samples(samples) => (samples.clone(), None),
         Waveform::Sine(sine) => {
             let values = (0..block.count.unwrap_or(0)).map(|index| {
@@ -151,8 +154,16 @@ fn samples(block: &Block, metadata: &Metadata, folder: &Path) -> Result<Vec<u8>,
             (recording(&path, *first, wanted)?, Some(path))
         }
     };
-    let values = values.get(..wanted.unwrap_or(values.len()).min(values.len()));
-    let values = values.unwrap_or_default();
+    values.truncate(wanted.unwrap_or(usize::MAX));
+    Ok((values, path))
+}
+
+fn samples(block: &Block, metadata: &Metadata, folder: &Path) -> Result<Vec<u8>, CliError> {
+    // The cases were checked: a block is given to modules that take one.
+    let Some(waveform) = &metadata.waveform else {
+        return Ok(Vec::new());
+    };
+    let (values, path) = self::values(block, folder)?;
     let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
     if !(waveform.samples_min..=waveform.samples_max).contains(&count) {
         return Err(AnalyzerFailure::Recording {
@@ -164,14 +175,14 @@ fn samples(block: &Block, metadata: &Metadata, folder: &Path) -> Result<Vec<u8>,
         }
         .into());
     }
-    Ok(encode(values, waveform.format))
+    Ok(encode(&values, waveform.format))
 }
 
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a recording in the module's own format"
 )]
-fn encode(values: &[f64], format: SampleFormat) -> Vec<u8> {
+pub(crate) fn encode(values: &[f64], format: SampleFormat) -> Vec<u8> {
     match format {
         SampleFormat::F32 => values
             .iter()

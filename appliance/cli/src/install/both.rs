@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use appliance_sandbox::{AnalyzerModule, Engine};
+use appliance_lane::analyzer::FrameFault;
+use appliance_sandbox::{AnalyzerFault, AnalyzerModule, Engine};
 use rt_config::limits;
 use rules_bundle::{AnalyzerPlan, CanaryPlan, Level, Plan};
 use rules_pack::ModuleFile;
@@ -41,7 +42,14 @@ pub(super) fn modules(engine: &Engine, plan: &Plan, beside: &Beside) -> Result<T
             };
             let given = frames(&case, &module.metadata, folder)
                 .map_err(|error| trial.refuse(&case.name, error.to_string()))?;
-            let (count, _) = trial.both(&case.name, &given)?;
+            let (count, answered) = trial.both(&case.name, &given)?;
+            if let Err(fault) = answered {
+                let words = FrameFault::Module(fault).as_str();
+                return Err(trial.refuse(
+                    &case.name,
+                    format!("frame {count}: {words}, with the fuel that its author states"),
+                ));
+            }
             tried.frames = tried.frames.saturating_add(count);
             tried.recorded = tried.recorded.saturating_add(count);
         }
@@ -107,6 +115,9 @@ fn params(metadata: &Metadata, case: &Case) -> Vec<f64> {
         .collect()
 }
 
+/// The last verdict, or why there is none.
+type Answered = Result<Said, AnalyzerFault>;
+
 /// One instance's parameters, in both engines.
 struct Trial<'t> {
     engine: &'t Engine,
@@ -131,8 +142,20 @@ impl Trial<'_> {
     }
 
     /// Gives the frames to two instances and to the second engine. Returns how many, and the last verdict; what comes after
-    /// a frame that failed in all of them is another instance's life.
-    fn both(&self, what: &str, given: &[Given]) -> Result<(u64, Option<Said>), BuildError> {
+    /// a frame that failed is another instance's life.
+    fn both(&self, what: &str, given: &[Given]) -> Result<(u64, Answered), BuildError> {
+        let module = self.module;
+        let second = Reference::new(&module.wasm, &module.metadata, &self.params)
+            .map_err(|error| self.refuse(what, format!("the second engine: {error}")))?;
+        self.against(what, given, second)
+    }
+
+    fn against(
+        &self,
+        what: &str,
+        given: &[Given],
+        mut second: Reference,
+    ) -> Result<(u64, Answered), BuildError> {
         let metadata = &self.module.metadata;
         let wasm = &self.module.wasm;
         let spec = trial::spec(metadata, self.params.clone(), self.fuel);
@@ -144,10 +167,8 @@ impl Trial<'_> {
                 .map_err(|error| self.refuse(what, error.to_string()))
         };
         let (mut one, mut two) = (instance()?, instance()?);
-        let mut second = Reference::new(wasm, metadata, &self.params)
-            .map_err(|error| self.refuse(what, format!("the second engine: {error}")))?;
         let mut count = 0_u64;
-        let mut said = None;
+        let mut said = Said::Normal;
         for frame in given {
             let first = run(&mut one, metadata, frame);
             let again = run(&mut two, metadata, frame);
@@ -163,11 +184,11 @@ impl Trial<'_> {
                 return Err(place(cause));
             }
             match &first.answer {
-                Ok(answer) => said = Some(answer.verdict.level),
-                Err(_) => return Ok((count, None)),
+                Ok(answer) => said = answer.verdict.level,
+                Err(fault) => return Ok((count, Err(*fault))),
             }
         }
-        Ok((count, said))
+        Ok((count, Ok(said)))
     }
 }
 
@@ -247,14 +268,13 @@ fn speaks(
         Level::Alert => Said::Alert,
         Level::Danger => Said::Danger,
     };
-    if said.is_some_and(|said| said >= expected) {
-        return Ok(count);
-    }
-    let found = said.map_or("it fails", |said| match said {
-        Said::Normal => "it says normal",
-        Said::Alert => "it says alert",
-        Said::Danger => "it says danger",
-    });
+    let found = match said {
+        Ok(said) if said >= expected => return Ok(count),
+        Ok(Said::Normal) => "it says normal",
+        Ok(Said::Alert) => "it says alert",
+        Ok(Said::Danger) => "it says danger",
+        Err(fault) => FrameFault::Module(fault).as_str(),
+    };
     Err(trial.refuse(
         &what,
         format!(
@@ -284,5 +304,58 @@ fn values(bytes: &[u8], format: SampleFormat) -> Vec<f64> {
                 .map(|sample| f64::from(i16::from_le_bytes(*sample)))
                 .collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers its input plus `more`.
+    fn module(more: u8) -> ModuleFile {
+        let text = format!(
+            r#"(module
+                (memory (export "memory") 1 1)
+                (func (export "tl_area") (result i32) (i32.const 32))
+                (func (export "tl_init") (result i32) (i32.const 0))
+                (func (export "tl_process") (result i64)
+                    (f64.store (i32.const 112) (f64.add (f64.load (i32.const 96)) (f64.const {more})))
+                    (i32.store (i32.const 120) (i32.const 0))
+                    (i64.const 0))
+                (func (export "tl_state_hash") (result i64) (i64.const 0)))"#
+        );
+        let json = r#"{"abi":"core/1","name":"adder","version":1,"inputs":[{"name":"a","unit":"bar"}],
+            "outputs":[{"name":"sum","unit":"bar","min":-9,"max":999}],"worst_case":{"fuel":1000}}"#;
+        let metadata = Metadata::parse(json.as_bytes()).unwrap();
+        let wasm = wat::parse_str(text).unwrap();
+        ModuleFile {
+            path: "adder.wasm".into(),
+            wasm: rules_sdk_gate::attach_metadata(&wasm, &metadata).unwrap(),
+            metadata,
+        }
+    }
+
+    #[test]
+    fn h42_an_engine_that_computes_otherwise_is_noticed() {
+        let engine = Engine::new().unwrap();
+        let (right, wrong) = (module(1), module(2));
+        let trial = Trial {
+            engine: &engine,
+            module: &right,
+            params: vec![],
+            fuel: 1_000,
+        };
+        let given = trial.frames(&made_up(&right.metadata, 1.0)).unwrap();
+        let second =
+            |module: &ModuleFile| Reference::new(&module.wasm, &module.metadata, &[]).unwrap();
+        let (count, answered) = trial.against("frames", &given, second(&right)).unwrap();
+        assert_eq!((count, answered), (u64::from(MADE_UP), Ok(Said::Normal)));
+        let error = trial.against("frames", &given, second(&wrong)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("adder.wasm, frames: frame 1: `sum`: the second engine says 3"),
+            "H-42: {error}"
+        );
     }
 }

@@ -624,6 +624,9 @@ pub(super) fn in_unit(
             return None;
         }
     };
+    if unit == metadata::ANY_UNIT {
+        return Some(number);
+    }
     let bare = from == Unit::ONE && !parse_unit(unit).is_some_and(|unit| unit.is_dimensionless());
     if bare && parse_unit(unit).is_some() {
         cx.findings

@@ -383,7 +383,7 @@ fn frame(raw: &RawFrame, metadata: &Metadata, cx: &mut Cx<'_, '_>) -> Frame {
     }
 }
 
-fn block(raw: &RawBlock, rate: Option<&Number>, cx: &mut Cx<'_, '_>) -> Option<Block> {
+pub(crate) fn block(raw: &RawBlock, rate: Option<&Number>, cx: &mut Cx<'_, '_>) -> Option<Block> {
     let rate_hz = rate.map(|rate| rate.value).filter(|rate| *rate > 0.0);
     if rate_hz.is_none() {
         cx.findings.error(

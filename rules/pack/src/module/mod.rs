@@ -8,4 +8,5 @@ pub use cases::{
     Block, Case, Expect, Expected, Failure, Frame, InputValue, Sine, Waveform, parse as cases,
     report,
 };
+pub(crate) use cases::{RawBlock, block};
 pub use metadata::parse as metadata;
