@@ -300,7 +300,12 @@ fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {
             last_error: last_error.map(|error| error.to_string()),
             requests: counters.requests,
             replies: counters.replies,
-            anomalies: sum(&[counters.anomalies, counters.timeouts, counters.exceptions]),
+            anomalies: sum(&[
+                counters.anomalies,
+                counters.timeouts,
+                counters.exceptions,
+                counters.blocks.faults(),
+            ]),
             connects: counters.connects,
         },
         LinkStats::Mqtt { link, counters } => DeviceStatus {
@@ -323,6 +328,8 @@ fn device_status(name: &str, stats: &LinkStats) -> DeviceStatus {
                 counters.dropped_retained,
                 counters.dropped_duplicate,
                 envelope_anomalies(&counters.envelope),
+                counters.blocks.malformed,
+                counters.blocks.faults(),
                 counters.protocol_errors,
                 counters.progress_timeouts,
             ]),

@@ -200,6 +200,17 @@ pub struct BlockCounters {
 }
 
 impl BlockCounters {
+    /// Everything that went wrong with blocks, but for refused reads and messages of a wrong length.
+    pub const fn faults(&self) -> u64 {
+        self.missing
+            .saturating_add(self.repeated)
+            .saturating_add(self.old)
+            .saturating_add(self.restarts)
+            .saturating_add(self.torn)
+            .saturating_add(self.wrong_rate)
+            .saturating_add(self.no_buffer)
+    }
+
     /// Adds `by` to a counter.
     pub const fn add(counter: &mut u64, by: u64) {
         *counter = counter.saturating_add(by);

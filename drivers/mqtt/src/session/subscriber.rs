@@ -270,7 +270,6 @@ impl SubscriberSession {
                 Ok(Handled::Frame)
             }
             Content::Wave(wave) => {
-                count(&mut self.link.counters.blocks.malformed);
                 self.told = (index, wave.bad(Cause::Malformed, at));
                 Ok(Handled::Block)
             }
