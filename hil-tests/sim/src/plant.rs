@@ -452,7 +452,9 @@ pub fn answer_write(
         _ => server::encode_write_reply(&mut buffer, transaction, unit, &write),
     };
     let mut echo = echo.unwrap_or(&[]).to_vec();
-    let poison = matches!(fault, Some(Fault::EchoWrong | Fault::Duplicate));
+    // Only a coil is echoed wrongly: the echo of a register is right, and the connection may go on.
+    let wrong = fault == Some(Fault::EchoWrong) && matches!(write, WriteRequest::Coil { .. });
+    let poison = wrong || fault == Some(Fault::Duplicate);
     if fault == Some(Fault::Duplicate) {
         echo.extend_from_within(..);
     }
