@@ -305,3 +305,71 @@ fn h42_two_languages_of_one_analyzer_compare_as_one() {
         assert!(compared.frames >= 2 * 90, "H-42: {compared:?}");
     }
 }
+
+/// Numbers that look random and are not (Marsaglia 2003, xorshift64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 1).unwrap() % end
+    }
+}
+
+#[test]
+fn h35_h38_h44_what_the_gate_takes_of_damaged_modules_the_sandbox_loads_and_ends() {
+    let engine = Engine::new().unwrap();
+    let mut numbers = Numbers(0x5eed);
+    let (mut taken, mut answered, mut ended) = (0, 0, 0);
+    for round in 0..1_500 {
+        let mut bytes = module(LANGUAGES[round % 3]);
+        // In the code more than in the metadata, which is at the end.
+        let end = bytes.len() - 500;
+        for _ in 0..=numbers.below(3) {
+            let at = numbers.below(end);
+            bytes[at] = u8::try_from(numbers.below(256)).unwrap();
+        }
+        let Ok(module) = inspect(&bytes) else {
+            continue;
+        };
+        taken += 1;
+        let spec = spec(&module.metadata, vec![2.5, 100.0]);
+        let loaded = AnalyzerModule::from_wasm(&engine, &bytes, spec).unwrap_or_else(|error| {
+            panic!("H-44: round {round}: past the gate, and not loaded: {error}")
+        });
+        let Ok(mut instance) = loaded.instantiate() else {
+            ended += 1;
+            continue;
+        };
+        let inputs = [InputValue::default()];
+        let samples = [0x3f; 4 * 512];
+        let frame = Frame {
+            at: MonoNs::from_ns(1),
+            flags: Flags::default(),
+            inputs: &inputs,
+            block: Some(Samples::Ready {
+                bytes: &samples,
+                sequence: 1,
+                rate_hz: 12_000.0,
+                scaling: Scaling::default(),
+            }),
+        };
+        let mut outputs = [OutputValue::BAD];
+        match instance.process(&frame, &mut outputs) {
+            Ok(answer) => {
+                assert!(answer.verdict.cause <= 1 && outputs[0].value.is_finite());
+                answered += 1;
+            }
+            Err(_) => {
+                assert_eq!(outputs[0], OutputValue::BAD, "H-38: round {round}");
+                ended += 1;
+            }
+        }
+    }
+    assert!(
+        taken >= 100 && answered >= 30 && ended >= 20,
+        "taken {taken}, answered {answered}, ended {ended}"
+    );
+}

@@ -173,6 +173,7 @@ fn cargo(folder: &Path) -> Result<PathBuf, CliError> {
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
         "RUSTC_WRAPPER",
+        "CARGO_INCREMENTAL",
     ] {
         command.env_remove(variable);
     }
