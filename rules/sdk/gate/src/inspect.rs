@@ -2,14 +2,12 @@
 //! rule is the one that is named.
 
 use rt_config::limits::{
-    ANALYZER_FUNCTIONS_MAX, ANALYZER_GLOBALS_MAX, ANALYZER_MODULE_BYTES_MAX, ANALYZER_PAGES_MAX,
-    ANALYZER_SIGNATURE_MAX, ANALYZER_TABLE_ELEMENTS_MAX,
+    ANALYZER_FUNCTIONS_MAX, ANALYZER_GLOBALS_MAX, ANALYZER_MODULE_BYTES_MAX, ANALYZER_SIGNATURE_MAX,
 };
 use rules_sdk_abi::{METADATA_SECTION, export, metadata::Metadata, metadata::SECTION_BYTES_MAX};
 use wasmparser::{
-    CompositeInnerType, ConstExpr, CustomSectionReader, DataKind, ElementItems, ElementKind,
-    Export, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Operator, Parser,
-    Payload, SectionLimited, ValType, ValidPayload, Validator, WasmFeatures,
+    CompositeInnerType, CustomSectionReader, FuncType, FuncValidatorAllocations, FunctionBody,
+    Parser, Payload, SectionLimited, ValType, ValidPayload, Validator, WasmFeatures,
 };
 
 use crate::{Counts, CustomSection, Module, Refusal, Rule, function, refusal::refuse};
@@ -24,7 +22,7 @@ const FEATURES: WasmFeatures = WasmFeatures::WASM1
     .union(WasmFeatures::CALL_INDIRECT_OVERLONG);
 
 /// Bytes of a page.
-const PAGE_BYTES: u64 = 65_536;
+pub(crate) const PAGE_BYTES: u64 = 65_536;
 
 /// Whether the module is what `docs/analyzer-abi.md` says an analyzer must be, and what it is made of.
 ///
@@ -70,12 +68,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Module, Refusal> {
     walk.finish()
 }
 
-fn offset_of(at: usize) -> u64 {
+pub(crate) fn offset_of(at: usize) -> u64 {
     u64::try_from(at).unwrap_or(u64::MAX)
 }
 
 /// The validator's or parser's word as a refusal.
-fn invalid(error: &wasmparser::Error) -> Refusal {
+pub(crate) fn invalid(error: &wasmparser::Error) -> Refusal {
     let rule = if error.missing_wasm_feature().is_some() {
         Rule::Proposal
     } else {
@@ -85,24 +83,24 @@ fn invalid(error: &wasmparser::Error) -> Refusal {
 }
 
 /// What was seen so far.
-struct Walk {
+pub(crate) struct Walk {
     end: u64,
-    counts: Counts,
-    types: Vec<FuncType>,
+    pub(crate) counts: Counts,
+    pub(crate) types: Vec<FuncType>,
     /// Type of each function.
-    functions: Vec<u32>,
+    pub(crate) functions: Vec<u32>,
     /// Functions whose code was seen.
     bodies: usize,
-    memory_bytes: Option<u64>,
+    pub(crate) memory_bytes: Option<u64>,
     custom_sections: Vec<CustomSection>,
     /// The metadata, and where it lies.
     metadata: Option<(Metadata, u64)>,
     /// What of the ABI's exports was seen, in the order of [`EXPORTS`], and of the memory.
-    exported: [bool; 5],
+    pub(crate) exported: [bool; 5],
 }
 
 /// Exported functions with their results. None takes a parameter.
-const EXPORTS: [(&str, ValType); 4] = [
+pub(crate) const EXPORTS: [(&str, ValType); 4] = [
     (export::AREA, ValType::I32),
     (export::INIT, ValType::I32),
     (export::PROCESS, ValType::I64),
@@ -243,161 +241,6 @@ impl Walk {
         )
     }
 
-    fn tables(&mut self, tables: wasmparser::TableSectionReader<'_>) -> Result<(), Refusal> {
-        for item in tables.into_iter_with_offsets() {
-            let (offset, table) = item.map_err(|error| invalid(&error))?;
-            if table.ty.maximum != Some(table.ty.initial) {
-                return Err(refuse(
-                    Rule::Table,
-                    offset,
-                    format!(
-                        "a table of {} elements that {}; minimum and maximum must be equal",
-                        table.ty.initial,
-                        or_no_maximum(table.ty.maximum)
-                    ),
-                ));
-            }
-            if table.ty.initial > ANALYZER_TABLE_ELEMENTS_MAX {
-                return Err(refuse(
-                    Rule::Table,
-                    offset,
-                    format!(
-                        "a table of {} elements; at most {ANALYZER_TABLE_ELEMENTS_MAX}",
-                        table.ty.initial
-                    ),
-                ));
-            }
-            self.counts.table_elements = table.ty.initial;
-        }
-        Ok(())
-    }
-
-    fn memories(&mut self, memories: wasmparser::MemorySectionReader<'_>) -> Result<(), Refusal> {
-        for item in memories.into_iter_with_offsets() {
-            let (offset, memory) = item.map_err(|error| invalid(&error))?;
-            if memory.maximum != Some(memory.initial) {
-                return Err(refuse(
-                    Rule::Memory,
-                    offset,
-                    format!(
-                        "a memory of {} pages that {}; minimum and maximum must be equal",
-                        memory.initial,
-                        or_no_maximum(memory.maximum)
-                    ),
-                ));
-            }
-            if memory.initial > ANALYZER_PAGES_MAX || memory.initial == 0 {
-                return Err(refuse(
-                    Rule::Memory,
-                    offset,
-                    format!(
-                        "a memory of {} pages; needed are 1 to {ANALYZER_PAGES_MAX}",
-                        memory.initial
-                    ),
-                ));
-            }
-            self.memory_bytes = Some(memory.initial.saturating_mul(PAGE_BYTES));
-        }
-        Ok(())
-    }
-
-    fn export(&mut self, offset: u64, item: &Export<'_>) -> Result<(), Refusal> {
-        if export::HARMLESS.contains(&item.name)
-            && matches!(item.kind, ExternalKind::Global | ExternalKind::Table)
-        {
-            return Ok(());
-        }
-        if item.name == export::MEMORY {
-            if item.kind != ExternalKind::Memory {
-                return Err(refuse(
-                    Rule::Exports,
-                    offset,
-                    "`memory` is exported, and is not a memory",
-                ));
-            }
-            if let Some(seen) = self.exported.last_mut() {
-                *seen = true;
-            }
-            return Ok(());
-        }
-        let Some((at, (_, result))) = EXPORTS
-            .iter()
-            .enumerate()
-            .find(|(_, (name, _))| *name == item.name)
-        else {
-            return Err(refuse(
-                Rule::Exports,
-                offset,
-                format!(
-                    "`{}` is exported, which the ABI does not know",
-                    shown(item.name)
-                ),
-            ));
-        };
-        let right = item.kind == ExternalKind::Func
-            && self.signature(item.index).is_some_and(|ty| {
-                ty.params().is_empty() && ty.results() == std::slice::from_ref(result)
-            });
-        if !right {
-            return Err(refuse(
-                Rule::Exports,
-                offset,
-                format!("`{}` must be a function `() -> {result}`", item.name),
-            ));
-        }
-        if let Some(seen) = self.exported.get_mut(at) {
-            *seen = true;
-        }
-        Ok(())
-    }
-
-    fn signature(&self, function: u32) -> Option<&FuncType> {
-        let ty = self.functions.get(usize::try_from(function).ok()?)?;
-        self.types.get(usize::try_from(*ty).ok()?)
-    }
-
-    fn elements(&mut self, elements: wasmparser::ElementSectionReader<'_>) -> Result<(), Refusal> {
-        for item in elements.into_iter_with_offsets() {
-            let (offset, element) = item.map_err(|error| invalid(&error))?;
-            let count = match &element.items {
-                ElementItems::Functions(functions) => functions.count(),
-                ElementItems::Expressions(_, expressions) => expressions.count(),
-            };
-            let ElementKind::Active { offset_expr, .. } = &element.kind else {
-                continue;
-            };
-            within(
-                Rule::Elements,
-                offset,
-                offset_expr,
-                u64::from(count),
-                self.counts.table_elements,
-                "elements of the table",
-            )?;
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, data: wasmparser::DataSectionReader<'_>) -> Result<(), Refusal> {
-        for item in data.into_iter_with_offsets() {
-            let (offset, data) = item.map_err(|error| invalid(&error))?;
-            let bytes = offset_of(data.data.len());
-            self.counts.data_bytes = self.counts.data_bytes.saturating_add(bytes);
-            let DataKind::Active { offset_expr, .. } = &data.kind else {
-                continue;
-            };
-            within(
-                Rule::Data,
-                offset,
-                offset_expr,
-                bytes,
-                self.memory_bytes.unwrap_or_default(),
-                "bytes of memory",
-            )?;
-        }
-        Ok(())
-    }
-
     fn custom(&mut self, section: &CustomSectionReader<'_>) -> Result<(), Refusal> {
         let range = section.data_range();
         self.custom_sections.push(CustomSection {
@@ -475,15 +318,8 @@ impl Walk {
     }
 }
 
-fn or_no_maximum(maximum: Option<u64>) -> String {
-    maximum.map_or_else(
-        || "has no maximum".to_owned(),
-        |maximum| format!("may have {maximum}"),
-    )
-}
-
 /// A name as far as a message shows it: a hostile one may have any length.
-fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     name.chars()
         .take(64)
         .flat_map(char::escape_default)
@@ -521,32 +357,4 @@ fn check_imports(imports: &wasmparser::ImportSectionReader<'_>) -> Result<(), Re
         _ => format!("{} imports", imports.count()),
     };
     Err(refuse(Rule::Imports, imports.range().start, what))
-}
-
-/// Whether an active segment lies within what it is written to.
-fn within(
-    rule: Rule,
-    offset: u64,
-    start: &ConstExpr<'_>,
-    length: u64,
-    size: u64,
-    what: &str,
-) -> Result<(), Refusal> {
-    let Ok(Operator::I32Const { value }) = start.get_operators_reader().read() else {
-        return Err(refuse(
-            rule,
-            offset,
-            "a segment whose address is not a constant number",
-        ));
-    };
-    let start = u64::from(value.cast_unsigned());
-    let end = start.saturating_add(length);
-    if end > size {
-        return Err(refuse(
-            rule,
-            offset,
-            format!("a segment from {start} to {end}, beyond the {size} {what}"),
-        ));
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@ mod attach;
 mod function;
 mod inspect;
 mod refusal;
+mod sections;
 
 use rules_sdk_abi::{Layout, metadata::Metadata};
 
