@@ -264,3 +264,24 @@ fn h36_a_module_that_needs_more_fuel_than_its_author_says_makes_no_bundle() {
         "H-36: {shown}"
     );
 }
+
+#[test]
+fn a_proof_test_says_that_it_cannot_make_an_analyzer_speak() {
+    let bench = Bench::new(ADDER, PACK);
+    let shown = bench.refused(&[
+        "prooftest",
+        "pump.yaml",
+        "--simulate",
+        "--allow-unsigned",
+        "--key",
+        "proof.key",
+    ]);
+    assert!(
+        shown.contains("`sum` is an analyzer, and a proof test has no blocks"),
+        "{shown}"
+    );
+    assert!(
+        !Path::new(&bench.path("proof.key")).exists(),
+        "nothing was begun"
+    );
+}

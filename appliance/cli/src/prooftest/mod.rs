@@ -98,6 +98,11 @@ pub enum ProofError {
         /// Its rules.
         rules: Vec<String>,
     },
+    /// Nothing here makes an analyzer speak.
+    #[error(
+        "`{0}` is an analyzer, and a proof test has no blocks to make it speak: this is not built. Prove its verdict with recorded cases (`tripline test`), and the outputs with a pack without it"
+    )]
+    Analyzer(String),
     /// Another bundle runs.
     #[error(
         "the guard at this socket runs bundle {running}, and this pack is bundle {pack}: a test of one says nothing of the other. Start the guard with this pack, or name its pack"
@@ -127,6 +132,20 @@ pub enum ProofError {
     Terminal(io::Error),
 }
 
+/// Whether everything in the plan can be moved by a proof test.
+///
+/// # Errors
+/// [`ProofError::Analyzer`].
+fn no_analyzers(plan: &rules_bundle::Plan) -> Result<(), ProofError> {
+    let mut names = plan
+        .lanes
+        .iter()
+        .flat_map(|lane| lane.analyzers().map(|(_, name, _)| name));
+    names
+        .next()
+        .map_or(Ok(()), |name| Err(ProofError::Analyzer(name.to_owned())))
+}
+
 /// `tripline prooftest`.
 pub(crate) fn prooftest(
     args: &ProoftestArgs,
@@ -143,6 +162,7 @@ pub(crate) fn prooftest(
         return Err(ProofError::NobodyThere.into());
     }
     let checked = pack::loaded(build::check_pack_with(path, settings.unsigned), settings)?;
+    no_analyzers(&checked.plan)?;
     known_rule(&checked, args.rule.as_deref())?;
     // Before anything moves: a test whose result cannot be signed is not begun.
     let key = file(&args.key, sign::Key::read_or_make(&args.key))?;
