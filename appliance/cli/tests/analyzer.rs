@@ -301,3 +301,24 @@ fn a_new_analyzer_is_a_folder_in_each_language_and_never_over_another() {
     let nothing = refused(&["analyzer", "build", &dir.path().display().to_string()]);
     assert!(nothing.contains("analyzer.yaml"), "{nothing}");
 }
+
+/// Every module of `rules/sdk/guests.txt`, those we ship and the worked examples.
+#[test]
+fn every_committed_module_does_as_its_recorded_cases_say() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let guests = fs::read_to_string(format!("{root}/rules/sdk/guests.txt")).unwrap();
+    let mut tried = 0;
+    for guest in guests.lines().filter(|line| !line.starts_with('#')) {
+        let files = fs::read_dir(format!("{root}/{guest}")).unwrap();
+        let mut modules = files
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "wasm"));
+        let module = modules
+            .next()
+            .unwrap_or_else(|| panic!("{guest}: no module"));
+        let shown = good(&["analyzer", "test", module.to_str().unwrap()]);
+        assert!(shown.contains("in the second engine"), "{guest}: {shown}");
+        tried += 1;
+    }
+    assert!(tried >= 11, "{tried}");
+}
