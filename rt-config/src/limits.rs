@@ -158,6 +158,14 @@ pub const ANALYZER_GLOBALS_MAX: u32 = 1_024;
 pub const ANALYZER_BRANCHES_MAX: u32 = 512;
 /// Depth of nested blocks: a choice of so many targets is written as so many nested blocks.
 pub const ANALYZER_NESTING_MAX: u32 = 1_024;
+/// Bytes of address space of the process that compiles a foreign module: the largest that the gate lets pass takes a quarter.
+pub const COMPILE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
+/// Seconds of processor time of the same: the largest takes a few on a gateway.
+pub const COMPILE_CPU_S: u64 = 60;
+/// Seconds it may take on a host that does other things as well.
+pub const COMPILE_WALL_S: u64 = 180;
+/// Bytes of the machine code of one module: sixteen times the largest module.
+pub const COMPILE_ARTEFACT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Fuel of one division of floats. Every other operator of a rule but the square root costs 1. These dear ones are
 /// priced by what they take (`appliance/sandbox/src/price.rs`), so that a unit of fuel is worth about the same everywhere.
 pub const FUEL_F64_DIV: u8 = 8;

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use appliance_sandbox::{CompileError, Engine, EngineError};
+use appliance_sandbox::{CompileError, Engine, EngineError, LimitedError};
 use rt_config::limits::{BUNDLE_BYTES_MAX, PACK_BYTES_MAX};
 use rules_bundle::{Bundle, BundleError, Code, LaneCode, Plan, SealError};
 use rules_expr::wasm::ModuleError;
@@ -60,6 +60,14 @@ pub enum BuildError {
         module: String,
         /// Why.
         source: CompileError,
+    },
+    /// A foreign module was not compiled in the process that was made for it.
+    #[error("{module}: {source}")]
+    CompileApart {
+        /// Its path, as the pack says.
+        module: String,
+        /// Why, or which limit was reached.
+        source: LimitedError,
     },
     /// A foreign module did not do in both engines what it should.
     #[error("{module}, {what}: {cause}")]

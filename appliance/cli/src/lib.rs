@@ -61,8 +61,26 @@ pub mod limits {
     pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 }
 
+/// From now on foreign modules are compiled in processes of their own: this program, called again, confines itself and
+/// compiles one (H-44). For a program that hands its arguments to [`run`]; where the program is another, as in tests, they
+/// are compiled where they are asked for.
+pub fn compile_in_own_processes() {
+    install::compile_apart();
+}
+
 /// Runs the command with these arguments (the program's name first) and says how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Not one of the commands: nobody types it, and nothing else may have been done before it confines itself.
+    if let [_, command, rest @ ..] = arguments.as_slice()
+        && command == appliance_sandbox::COMPILE_COMMAND
+    {
+        let rest: Vec<String> = rest
+            .iter()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        return appliance_sandbox::serve(&rest);
+    }
     let args = match Args::try_parse_from(arguments) {
         Ok(args) => args,
         // Help and version are no errors for clap either: it prints them to standard output and means 0.

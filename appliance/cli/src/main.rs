@@ -4,5 +4,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    appliance_cli::compile_in_own_processes();
     appliance_cli::run(std::env::args_os())
 }

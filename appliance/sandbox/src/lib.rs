@@ -27,7 +27,9 @@ pub use analyzer::{
     WaveformSpec,
 };
 #[cfg(feature = "compile")]
-pub use compile::{CompileError, compile};
+pub use compile::{
+    COMPILE_COMMAND, CompileError, CompileLimits, LimitedError, compile, compile_limited, serve,
+};
 #[cfg(feature = "compile")]
 #[doc(hidden)]
 pub use config::config_for_benchmark;

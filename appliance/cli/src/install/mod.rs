@@ -12,8 +12,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
-use appliance_sandbox::Engine;
+use appliance_sandbox::{CompileLimits, Engine, compile_limited};
 use rules_bundle::{ModuleCode, Plan, SignaturePlan};
 use rules_pack::ModuleFile;
 use rules_sdk_abi::metadata::Metadata;
@@ -87,25 +88,50 @@ impl Beside {
         engine: &Engine,
         plan: &Plan,
     ) -> Result<(Vec<ModuleCode>, Tried), BuildError> {
-        let tried = both::modules(engine, plan, self)?;
         let code = |module: &ModuleFile| {
-            let native = appliance_sandbox::compile(engine, &module.wasm).map_err(|source| {
-                BuildError::CompileModule {
-                    module: module.path.clone(),
-                    source,
-                }
-            })?;
             Ok(ModuleCode {
                 wasm: module.wasm.clone(),
-                native,
+                native: native(engine, module)?,
             })
         };
+        // First where it can do no harm: what passes there may be compiled here, to be tried.
         let codes = self
             .modules
             .iter()
             .map(code)
             .collect::<Result<_, BuildError>>()?;
+        let tried = both::modules(engine, plan, self)?;
         Ok((codes, tried))
+    }
+}
+
+/// The program that compiles a module when it is called so; none: modules are compiled where they are asked for.
+static COMPILER: OnceLock<PathBuf> = OnceLock::new();
+
+/// See [`crate::compile_in_own_processes`].
+pub(crate) fn compile_apart() {
+    if let Ok(own) = std::env::current_exe() {
+        // Said twice is said once.
+        let _ = COMPILER.set(own);
+    }
+}
+
+fn native(engine: &Engine, module: &ModuleFile) -> Result<Vec<u8>, BuildError> {
+    match COMPILER.get() {
+        Some(program) => {
+            compile_limited(program, &module.wasm, CompileLimits::default()).map_err(|source| {
+                BuildError::CompileApart {
+                    module: module.path.clone(),
+                    source,
+                }
+            })
+        }
+        None => appliance_sandbox::compile(engine, &module.wasm).map_err(|source| {
+            BuildError::CompileModule {
+                module: module.path.clone(),
+                source,
+            }
+        }),
     }
 }
 
