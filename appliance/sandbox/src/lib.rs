@@ -2,8 +2,8 @@
 //!
 //! Which thread: [`RuleModule`] belongs to one lane thread; [`Engine`] is made once a process. May a call block: no.
 //! Worst case of a call: the fuel bound of its rule, straight-line code without loops or calls. After
-//! [`RuleModule::load`] a successful call allocates nothing (a trap does, inside wasmtime: it is a trip, and the lane
-//! calls no WebAssembly of that module again). Hazards: H-35 to H-38 (a rule module cannot loop, grow or recurse, and
+//! [`RuleModule::load`] a successful call allocates nothing. A trap allocates twice, inside wasmtime and before anybody can
+//! prevent it; both come from [`rt_config::reserve`] and are given back before the call returns. Hazards: H-35 to H-38 (a rule module cannot loop, grow or recurse, and
 //! what it does all the same is a fault), H-43 (trimmed configuration), H-72 (artefacts of another version refused).
 #![cfg_attr(
     not(test),

@@ -14,6 +14,10 @@ pub struct Analyzer {
 }
 
 /// The other side, on a thread that may allocate: makes spares and drops what was retired.
+///
+/// Making one maps its memory and dropping one unmaps it. A sibling thread that maps disturbs a lane (by microseconds, not
+/// by its verdicts), and in a sound pack it never happens after start: so a turn makes one, and the caller bounds how often
+/// it takes a turn.
 pub struct Refiller {
     module: AnalyzerModule,
     ready: Producer<Box<AnalyzerInstance>>,
