@@ -4,10 +4,10 @@ use rt_config::limits::CANARY_EVERY_MIN_MS;
 use rules_bundle::{CanaryPlan, Level};
 use rules_sdk_abi::metadata::Metadata;
 
-use super::analyzers::{by_name, in_unit, missing};
 use super::modules::Modules;
 use super::ns;
 use super::text::positive;
+use super::wiring::{by_name, in_unit, missing};
 use crate::beside::Beside;
 use crate::finding::Code;
 use crate::raw::{self, LevelWord};

@@ -27,6 +27,7 @@ mod trust;
 mod votings;
 mod watchdogs;
 mod waveforms;
+mod wiring;
 
 pub(crate) use condition::sample_period_ns;
 
