@@ -79,6 +79,14 @@ pub enum BuildError {
         /// What went wrong.
         cause: String,
     },
+    /// Nobody vouches for the pack.
+    #[error("{path}: {cause}", path = path.display())]
+    NotTrusted {
+        /// The pack.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// What was installed cannot be remembered.
     #[error(transparent)]
     Versions(#[from] rules_sdk_trust::VersionsError),
@@ -145,7 +153,27 @@ pub fn check_pack(path: &Path) -> Result<Checked, BuildError> {
 pub fn check_pack_with(path: &Path, unsigned: Unsigned) -> Result<Checked, BuildError> {
     // One byte more than a pack may have: enough for the checker to say that it is too large.
     let bytes = read_at_most(path, PACK_BYTES_MAX + 1)?;
-    check_bytes_with(path, &bytes, unsigned)
+    check_file(path, &bytes, unsigned)
+}
+
+/// Checks a pack that was read from the file at `path`: its signature too, if it has one or needs one.
+///
+/// # Errors
+/// [`BuildError::Findings`], [`BuildError::NotTrusted`].
+pub(crate) fn check_file(
+    path: &Path,
+    bytes: &[u8],
+    unsigned: Unsigned,
+) -> Result<Checked, BuildError> {
+    let mut checked = check_bytes_with(path, bytes, unsigned)?;
+    checked
+        .beside
+        .vouch_for_pack(path, &checked.plan.name, bytes, unsigned)
+        .map_err(|cause| BuildError::NotTrusted {
+            path: path.to_owned(),
+            cause,
+        })?;
+    Ok(checked)
 }
 
 /// Checks a pack already read; `path` is shown, and where the files are that it names. Modules must be signed.

@@ -206,10 +206,8 @@ fn open_or_build(path: &Path, settings: &Settings) -> Result<(Vec<u8>, Bundle), 
     match rules_bundle::open(&bytes) {
         Ok(bundle) => Ok((bytes, bundle)),
         Err(BundleError::NotABundle | BundleError::TooLarge { .. }) => {
-            let checked = pack::loaded(
-                build::check_bytes_with(path, &bytes, settings.unsigned),
-                settings,
-            )?;
+            let checked =
+                pack::loaded(build::check_file(path, &bytes, settings.unsigned), settings)?;
             let built = build::compile(checked)?;
             built.remember()?;
             Ok((built.bytes, built.bundle))

@@ -285,3 +285,66 @@ fn a_proof_test_says_that_it_cannot_make_an_analyzer_speak() {
         "nothing was begun"
     );
 }
+
+#[test]
+fn h65_a_signed_pack_is_taken_and_one_that_was_changed_or_must_be_signed_is_not() {
+    let bench = Bench::new(ADDER, PACK);
+    bench.good(&["analyzer", "keygen", "maker"]);
+    fs::create_dir(bench.dir.path().join("trusted.d")).unwrap();
+    fs::copy(bench.path("maker.pub"), bench.path("trusted.d/maker.pub")).unwrap();
+    bench.good(&[
+        "analyzer",
+        "sign",
+        "modules/adder.wasm",
+        "--key",
+        "maker.key",
+    ]);
+    let build = &["build", "pump.yaml", "-o", "pump.bundle"];
+    let builds = || {
+        bench.good(build);
+        fs::remove_file(bench.path("pump.bundle")).unwrap();
+    };
+    builds();
+    bench.write("trusted.d/packs-must-be-signed", "");
+    let shown = bench.refused(build);
+    assert!(
+        shown.contains("pump.yaml") && shown.contains("not signed"),
+        "H-65, I13: {shown}"
+    );
+    bench.good(&[
+        "--allow-unsigned",
+        "build",
+        "pump.yaml",
+        "-o",
+        "pump.bundle",
+    ]);
+    fs::remove_file(bench.path("pump.bundle")).unwrap();
+    let sign = |version| {
+        let args = [
+            "analyzer",
+            "sign",
+            "--key",
+            "maker.key",
+            "--version",
+            version,
+            "pump.yaml",
+        ];
+        bench.good(&args)
+    };
+    sign("7");
+    builds();
+    bench.write("pump.yaml", &PACK.replace("Too much", "Too little"));
+    let shown = bench.refused(build);
+    assert!(shown.contains("trusted keys"), "H-67: {shown}");
+    fs::remove_file(bench.path("trusted.d/packs-must-be-signed")).unwrap();
+    assert_eq!(
+        bench.refused(build),
+        shown,
+        "a signature that is there is never ignored"
+    );
+    sign("6");
+    let shown = bench.refused(build);
+    assert!(shown.contains("older than version 7"), "H-66: {shown}");
+    sign("8");
+    builds();
+}

@@ -69,6 +69,41 @@ impl Beside {
         }
     }
 
+    /// Sees whether the pack itself may be installed. A signature that is there must be good; one that is not is missed
+    /// where this gateway says so ([`rules_sdk_trust::SIGNED_PACKS_FILE`]). Elsewhere packs are written where they run.
+    pub(crate) fn vouch_for_pack(
+        &mut self,
+        path: &Path,
+        name: &str,
+        bytes: &[u8],
+        unsigned: Unsigned,
+    ) -> Result<(), String> {
+        let signature = signature_beside(path)?;
+        let policy = match &self.trust {
+            Some(policy) => Rc::clone(policy),
+            None => match trust::policy(unsigned == Unsigned::Allowed) {
+                Ok(policy) => Rc::new(RefCell::new(policy)),
+                // A user without folders of its own trusts nobody.
+                Err(trust::TrustFailure::NoFolder { .. }) if signature.is_none() => return Ok(()),
+                Err(error) => return Err(error.to_string()),
+            },
+        };
+        if signature.is_none() && !policy.borrow().keys.packs_must_be_signed() {
+            return Ok(());
+        }
+        let artefact = Artefact {
+            kind: Kind::Pack,
+            id: name,
+            version: None,
+        };
+        policy
+            .borrow_mut()
+            .admit(&artefact, bytes, signature.as_deref())
+            .map_err(|refusal| refusal.to_string())?;
+        self.trust = Some(policy);
+        Ok(())
+    }
+
     /// Remembers the versions that were admitted: older ones are refused from now on.
     ///
     /// # Errors
@@ -192,20 +227,7 @@ impl rules_pack::Beside for Folder {
         wasm: &[u8],
     ) -> Result<Option<SignaturePlan>, String> {
         let policy = self.policy()?;
-        let beside = self.root.join(format!("{path}{SIGNATURE_SUFFIX}"));
-        let signature = match File::open(&beside) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            opened => {
-                let mut text = String::new();
-                opened
-                    .and_then(|file| {
-                        file.take(limits::SIGNATURE_BYTES_MAX.saturating_add(1))
-                            .read_to_string(&mut text)
-                    })
-                    .map_err(|error| format!("{}: {error}", beside.display()))?;
-                Some(text)
-            }
-        };
+        let signature = signature_beside(&self.root.join(path))?;
         let artefact = Artefact {
             kind: Kind::Analyzer,
             id: &metadata.name,
@@ -222,5 +244,22 @@ impl rules_pack::Beside for Folder {
                 expires: manifest.expires.map(rules_sdk_trust::Date::ends_at),
             }),
         })
+    }
+}
+
+/// The text of the signature beside a file, when there is one.
+fn signature_beside(path: &Path) -> Result<Option<String>, String> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(SIGNATURE_SUFFIX);
+    let beside = PathBuf::from(beside);
+    let mut text = String::new();
+    let read = File::open(&beside).and_then(|file| {
+        file.take(limits::SIGNATURE_BYTES_MAX.saturating_add(1))
+            .read_to_string(&mut text)
+    });
+    match read {
+        Ok(_) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", beside.display())),
     }
 }
