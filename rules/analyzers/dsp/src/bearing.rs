@@ -33,6 +33,9 @@ const MODULATION_MIN: f64 = 1e-4;
 /// Strengths above are told as this.
 pub const STRENGTH_MAX: f64 = 1e6;
 
+/// Cause of an alert for want of a band: it lies above what the sampling rate holds.
+pub const CAUSE_NO_BAND: u8 = 7;
+
 /// What the class output says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Class {
@@ -179,6 +182,8 @@ pub struct Bearing {
     /// What the newest record showed; nothing while `found` is false. Two fields, for zero must mean nothing.
     finding: Finding,
     found: bool,
+    /// The newest record could not be analysed.
+    blind: bool,
     /// The newest class that was not normal: the cause while that is confirmed.
     defect: Class,
 }
@@ -200,14 +205,13 @@ impl Bearing {
         (&self.average, self.turns)
     }
 
-    fn analyse(&mut self, rate_hz: f64) {
+    /// `None` when there is no such band at this sampling rate.
+    fn analyse(&mut self, rate_hz: f64) -> Option<()> {
         let (speed, spread) = mean_and_spread(self.record.speeds());
         let samples = self.record.samples();
         let seconds = float(samples.len()) / rate_hz;
         let shaft_hz = speed / 60.0;
-        let Some(work) = self.work.get_mut(..samples.len()) else {
-            return;
-        };
+        let work = self.work.get_mut(..samples.len())?;
         work.copy_from_slice(samples);
         let high_hz = if self.band.high_hz > 0.0 {
             self.band.high_hz
@@ -220,15 +224,8 @@ impl Bearing {
         };
         // The highest line that is looked at, with its surroundings.
         let reach_hz = 1.1 * self.orders.bpfi * shaft_hz + 30.0;
-        let Some(points) =
-            envelope(work, &mut self.spare, rate_hz, band, reach_hz).map(|e| e.len())
-        else {
-            return;
-        };
-        let halves = work.split_at_mut_checked(points);
-        let Some((mut points, rest)) = halves else {
-            return;
-        };
+        let points = envelope(work, &mut self.spare, rate_hz, band, reach_hz)?.len();
+        let (mut points, rest) = work.split_at_mut_checked(points)?;
         if spread > SPREAD_RESAMPLED
             && let Some(resampled) = rest.get_mut(..points.len())
             && by_angle(points, self.record.speeds(), resampled).is_some()
@@ -242,9 +239,7 @@ impl Bearing {
             self.averaged = 0;
             self.turns = turns;
         }
-        let Some(power) = power_spectrum(points) else {
-            return;
-        };
+        let power = power_spectrum(points)?;
         self.averaged = self.averaged.saturating_add(1).min(self.averages);
         let share = 1.0 / float(self.averaged);
         for (old, new) in self.average.iter_mut().zip(power) {
@@ -273,15 +268,20 @@ impl Bearing {
         self.confirm_danger.observe(danger);
         self.finding = finding;
         self.found = true;
+        Some(())
     }
 
     fn lose(&mut self) {
         self.record.clear();
         self.averaged = 0;
         self.found = false;
+        self.blind = false;
     }
 
     fn tell(&self, out: &mut Outputs<'_>) -> Verdict {
+        if self.blind {
+            return Verdict::alert(CAUSE_NO_BAND);
+        }
         let Some(finding) = self.finding() else {
             return Verdict::NORMAL;
         };
@@ -344,6 +344,7 @@ impl Analyzer for Bearing {
         confirm_danger: Confirm::NEW,
         finding: Finding::NEW,
         found: false,
+        blind: false,
         defect: Class::Normal,
     };
 
@@ -394,7 +395,7 @@ impl Analyzer for Bearing {
         let mut block = news.samples;
         while self.record.takes(block) {
             if self.record.fill(&mut block, speed) {
-                self.analyse(news.rate_hz);
+                self.blind = self.analyse(news.rate_hz).is_none();
                 self.record.advance();
             }
         }
@@ -408,10 +409,22 @@ impl Analyzer for Bearing {
             .f64(self.turns)
             .f32s(&self.average);
         let hash = self.confirm_danger.hash(self.confirm.hash(hash));
-        let (class, strongest) = self
-            .finding()
-            .map_or((0, 0.0), |f| (f.class.code() + 1, f.strongest()));
-        hash.u64(u64::from(class)).f64(strongest).finish()
+        let Finding {
+            inner,
+            outer,
+            ball,
+            cage,
+            class,
+            doubt,
+        } = self.finding;
+        let lines = [inner, outer, ball, cage].map(|line| line.strength);
+        hash.f64s(&lines)
+            .f64(doubt)
+            .u64(u64::from(class.code()))
+            .u64(u64::from(self.defect.code()))
+            .bool(self.found)
+            .bool(self.blind)
+            .finish()
     }
 }
 

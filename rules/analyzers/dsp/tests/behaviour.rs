@@ -178,6 +178,25 @@ fn a_bearing_without_speed_says_so_and_one_at_rest_is_silent() {
     assert!(answers[2].2.iter().all(|output| output.value.is_finite()));
 }
 
+/// At 2 kHz there is nothing above 2 kHz to take an envelope of: that is told, and is no health.
+#[test]
+fn a_bearing_whose_band_is_beyond_the_sampling_rate_says_so() {
+    let step = Step {
+        samples: vec![0.5; 512],
+        inputs: vec![good(1500.0)],
+        ..Step::default()
+    };
+    let feed = Feed {
+        name: "made".to_owned(),
+        params: bearing_params(true, 512.0),
+        rate_hz: 2000.0,
+        steps: vec![step],
+    };
+    let (level, cause, outputs) = run::<Bearing>(&feed).remove(0);
+    assert_eq!((level, cause), (1, 7));
+    assert!(outputs.iter().all(|output| *output == Slot::BAD));
+}
+
 /// `tl_init` names the parameter, from 1, or -1 for a combination.
 #[test]
 fn parameters_that_make_no_sense_are_refused_by_their_number() {
