@@ -42,6 +42,8 @@ type Refused = (Exit, String);
 pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     let gate = Gate::new(args.operators.clone()).map_err(|cause| (Exit::Usage, cause))?;
     let bundle = read_bundle(&args.bundle)?;
+    let lacks = unvouched(&bundle.plan.modules, args.allow_unsigned)
+        .map_err(|(exit, cause)| (exit, format!("{}: {cause}", args.bundle.display())))?;
     let listener =
         Listener::open(&args.socket, gate).map_err(|error| (Exit::Socket, error.to_string()))?;
     // Only who holds the socket may touch what is kept beside it.
@@ -100,7 +102,7 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         isolated: false,
         spin: false,
     };
-    degraded.extend(unvouched(&bundle.plan.modules, args.allow_unsigned)?);
+    degraded.extend(lacks);
     if lanes.iter().any(|lane| lane.analyzers().next().is_some()) {
         // Before the first instance is made: that has a deadline, too.
         let problems =

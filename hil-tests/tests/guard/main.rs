@@ -9,6 +9,7 @@
 )]
 
 mod acts;
+mod analyzers;
 mod control;
 mod envelopes;
 mod host;

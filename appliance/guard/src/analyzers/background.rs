@@ -46,6 +46,7 @@ pub(super) struct Worker {
     pub(super) canary: Option<CanaryJudge>,
     pub(super) dead: bool,
     pub(super) gone: bool,
+    pub(super) replaced: u64,
     pub(super) last: Option<Result<Verdict, FrameFault>>,
     pub(super) view: Arc<Mutex<BackgroundView>>,
 }
@@ -176,11 +177,7 @@ impl Worker {
             view.last = Some(judged);
             view.faults = view.faults.saturating_add(u64::from(judged.is_err()));
             view.spares = self.spares();
-            let replaced = events
-                .iter()
-                .filter(|event| matches!(event.kind, EventKind::AnalyzerReplaced { .. }));
-            let replaced = u64::try_from(replaced.count()).unwrap_or(0);
-            view.replaced = view.replaced.saturating_add(replaced);
+            view.replaced = self.replaced;
         }
         events
     }
@@ -198,11 +195,13 @@ impl Worker {
         let at = now();
         let mut events = Vec::new();
         let mut say = |kind| events.push(Event { at, kind });
-        let was = match self.last.replace(judged) {
+        let before = self.last.replace(judged);
+        let was = match before {
             None => Level::Normal,
             Some(Ok(before)) => before.level,
             Some(Err(_)) => self.judge.failure_level(),
         };
+        let mut told = false;
         let failed = match judged {
             Ok(verdict) => {
                 if verdict.level != was {
@@ -213,7 +212,10 @@ impl Worker {
             // The lane tells of canaries.
             Err(FrameFault::Canary) => return events,
             Err(fault) => {
-                if fault != NO_SPARE {
+                // One that fails the same way frame by frame is told once, and counted (H-77).
+                told =
+                    before.is_some_and(|before| before.is_err_and(|before| before.is_like(fault)));
+                if fault != NO_SPARE && !told {
                     say(EventKind::AnalyzerFailed { analyzer, fault });
                 }
                 match fault {
@@ -231,6 +233,10 @@ impl Worker {
         let was_gone = std::mem::replace(&mut self.gone, spares.is_none());
         match spares {
             Some(left) if failed || was_gone => {
+                self.replaced = self.replaced.saturating_add(1);
+                if told {
+                    return events;
+                }
                 say(EventKind::AnalyzerReplaced { analyzer, left });
             }
             None if !was_gone => say(EventKind::AnalyzerFailed {

@@ -191,6 +191,7 @@ impl One<'_> {
                     canary: self.analyzer.canary.as_ref().map(judge),
                     dead: false,
                     gone: false,
+                    replaced: 0,
                     last: None,
                     view,
                 });

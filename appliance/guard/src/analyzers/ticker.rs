@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use appliance_sandbox::Ticker;
-use drivers_frame::DurNs;
-use rt_config::limits::EPOCH_TICK_US;
 
 use super::seats::now;
 use crate::placement::ThreadSettings;
@@ -35,12 +33,10 @@ pub(crate) fn start(
 }
 
 fn run(ticker: &Ticker, stop: &AtomicBool) {
-    let period = DurNs::from_us(EPOCH_TICK_US);
-    let mut next = now().after(period);
+    let mut next = now();
     while !stop.load(Ordering::Acquire) {
+        next = Ticker::next(next, now());
         std::thread::sleep(Duration::from_nanos(next.since(now()).as_ns()));
         ticker.tick();
-        // What was missed is not made up for: a burst of ticks would end a call that has just begun.
-        next = next.after(period).max(now());
     }
 }

@@ -196,7 +196,9 @@ impl Guard {
             rules: Vec::new(),
         };
         for (plan, totals) in self.plan.lanes.iter().zip(&self.totals) {
-            for stage in Stage::ALL {
+            let analyzes = plan.analyzers().next().is_some();
+            let stages = Stage::ALL.into_iter();
+            for stage in stages.filter(|stage| analyzes || *stage != Stage::Analyze) {
                 latency.stages.push(StageLatency {
                     lane: plan.name.clone(),
                     stage: stage.as_str().to_owned(),

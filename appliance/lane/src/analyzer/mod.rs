@@ -28,6 +28,11 @@ pub enum FrameFault {
 }
 
 impl FrameFault {
+    /// Whether another one needs no words of its own.
+    pub fn is_like(self, other: Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+
     /// The words used on the control socket and in alerts.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -191,7 +191,7 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
                     Some(Err(_)) => state.judge.failure_level(),
                 };
                 if returned {
-                    self.replaced(index, analyzer, now);
+                    self.replaced(index, analyzer, false, now);
                 }
                 if was != verdict.level {
                     self.emit(now, EventKind::AnalyzerVerdict { analyzer, verdict });
@@ -199,12 +199,15 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
             }
             Err(fault) => {
                 state.view.faults = state.view.faults.saturating_add(1);
-                self.failed(index, analyzer, fault, now);
+                // One that fails the same way frame by frame is told once, and counted (H-77).
+                let told =
+                    before.is_some_and(|before| before.is_err_and(|before| before.is_like(fault)));
+                self.failed(index, analyzer, fault, told, now);
             }
         }
     }
 
-    fn failed(&mut self, index: usize, analyzer: u16, fault: FrameFault, now: MonoNs) {
+    fn failed(&mut self, index: usize, analyzer: u16, fault: FrameFault, told: bool, now: MonoNs) {
         const NO_SPARE: FrameFault = FrameFault::Module(AnalyzerFault::NoSpare);
         let lost = match fault {
             // Told when it was missed; it speaks of the module, and the next instance is no better.
@@ -215,7 +218,7 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
             }
             FrameFault::Module(fault) => fault.instance_is_lost(),
         };
-        if fault != NO_SPARE {
+        if fault != NO_SPARE && !told {
             self.emit(now, EventKind::AnalyzerFailed { analyzer, fault });
         }
         if !lost {
@@ -227,19 +230,21 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         };
         let was_gone = std::mem::replace(&mut state.gone, !seated);
         if seated {
-            self.replaced(index, analyzer, now);
+            self.replaced(index, analyzer, told, now);
         } else if !was_gone {
             let fault = NO_SPARE;
             self.emit(now, EventKind::AnalyzerFailed { analyzer, fault });
         }
     }
 
-    fn replaced(&mut self, index: usize, analyzer: u16, now: MonoNs) {
+    fn replaced(&mut self, index: usize, analyzer: u16, told: bool, now: MonoNs) {
         let left = self.engine_of_analyzers.spares(index).unwrap_or(0);
         if let Some(state) = self.analyzers.get_mut(index) {
             state.view.replaced = state.view.replaced.saturating_add(1);
         }
-        self.emit(now, EventKind::AnalyzerReplaced { analyzer, left });
+        if !told {
+            self.emit(now, EventKind::AnalyzerReplaced { analyzer, left });
+        }
     }
 
     /// Nothing can be derived: every tag is bad, the verdict too.

@@ -515,6 +515,31 @@ fn h35_h36_h38_h39_each_fault_is_the_declared_verdict_in_its_tick_and_a_spare_ta
 }
 
 #[test]
+fn h77_one_that_fails_the_same_way_frame_by_frame_is_told_once_and_counted() {
+    let mut bench = Bench::armed(&plan_with(vec![analyzer(RMS, &[SPEED])]));
+    bench.script.borrow_mut().spares = Some(100);
+    for at in 0..50 {
+        bench.answer(Err(AnalyzerFault::NonsenseVerdict(at)));
+        bench.news(20 + at);
+    }
+    let (analyzer, fault) = (0, FrameFault::Module(AnalyzerFault::NonsenseVerdict(0)));
+    let left = 99;
+    assert_eq!(
+        bench.words(),
+        [
+            EventKind::AnalyzerFailed { analyzer, fault },
+            EventKind::AnalyzerReplaced { analyzer, left }
+        ],
+        "H-77"
+    );
+    let view = bench.lane.analyzer(0).unwrap();
+    assert_eq!((view.faults, view.replaced), (50, 50));
+    bench.answer(Err(AnalyzerFault::Deadline));
+    bench.news(80);
+    assert_eq!(bench.words().len(), 2, "another fault is news");
+}
+
+#[test]
 fn h38_without_a_spare_every_frame_is_a_failure_until_there_is_one_and_it_is_told_once() {
     let mut bench = Bench::armed(&plan_with(vec![analyzer(RMS, &[SPEED])]));
     bench.script.borrow_mut().spares = Some(0);

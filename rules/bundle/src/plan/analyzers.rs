@@ -272,7 +272,8 @@ pub enum Trigger {
     /// With each new block of its waveform; without one, in each tick that took a new sample of one of its inputs, or in
     /// which one of them became bad or stale.
     News,
-    /// So often, whatever arrived. A block that arrived since the last call is given, the newest only.
+    /// So often, whatever arrived. With a waveform: with the first block that arrives so long after the last call, never
+    /// without one.
     Every(DurNs),
 }
 
