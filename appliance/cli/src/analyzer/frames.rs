@@ -68,13 +68,12 @@ pub(crate) fn frames(
             None => Vec::new(),
             Some(block) => samples(block, metadata, folder)?,
         };
-        for repetition in 0..frame.repeat {
+        for _ in 0..frame.repeat {
             for input in &mut inputs {
                 input.changed = number == 0;
             }
-            if repetition == 0 {
-                take_inputs(frame, metadata, &mut inputs);
-            }
+            // Named again with each repetition: a new sample of the same value.
+            take_inputs(frame, metadata, &mut inputs);
             number += 1;
             let rate_hz = frame.block.as_ref().map_or(0.0, |block| block.rate_hz);
             if frame.block.is_some() {

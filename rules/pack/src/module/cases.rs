@@ -14,7 +14,7 @@
 //!
 //! Meaning, for whoever runs a case: an instance of its own, with these parameters (defaults for those not named), is given
 //! the frames in order, at times that follow from samples and rate. An input that is not named is bad until a frame names
-//! it, and then keeps its value.
+//! it, and then keeps its value. A frame that is given several times brings new samples of what it names, of the same value.
 
 use std::ops::Range;
 
