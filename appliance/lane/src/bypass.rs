@@ -3,6 +3,7 @@
 //! A pure table of fixed length. At most one bypass a voting (H-56), none longer than the pack allows, each ends by
 //! itself (H-55). A restart begins with none, so a bypass never survives an update.
 
+use drivers_frame::planted::by_the_wall;
 use drivers_frame::{DurNs, MonoNs, planted};
 use rt_config::limits::BYPASSES_MAX;
 
@@ -61,6 +62,14 @@ struct Entry {
     until: MonoNs,
 }
 
+/// The time that bypasses are reckoned by: monotonic time (H-79).
+fn reckoned(now: MonoNs) -> MonoNs {
+    if planted!(BypassByWallClock) {
+        return by_the_wall(now);
+    }
+    now
+}
+
 /// The bypasses in force.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Bypasses {
@@ -108,7 +117,7 @@ impl Bypasses {
         }
         self.entries.push(Entry {
             point,
-            until: now.after(lasting),
+            until: reckoned(now).after(lasting),
         });
         Ok(())
     }
@@ -125,6 +134,7 @@ impl Bypasses {
         if planted!(BypassNeverEnds) {
             return None;
         }
+        let now = reckoned(now);
         let index = self.entries.iter().position(|entry| now >= entry.until)?;
         Some(self.entries.swap_remove(index).point)
     }

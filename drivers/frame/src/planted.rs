@@ -5,6 +5,9 @@
 //! feature the campaign chooses at run time which one is active, so that one build serves all of them
 //! (`docs/decisions/0009-planted-bugs.md`).
 
+#[cfg(not(feature = "planted"))]
+use crate::MonoNs;
+
 macro_rules! bugs {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// A bug that can be planted.
@@ -165,6 +168,22 @@ bugs! {
     AcknowledgementNotNeeded,
     /// An acknowledgement counts although the channel is still bad.
     AcknowledgedWhileBad,
+    /// The check of an MQTT envelope is not compared (H-21).
+    EnvelopeCheckIgnored,
+    /// The topic is no part of an envelope's check (addressing).
+    EnvelopeTopicIgnored,
+    /// The name of an envelope's source is not looked at (H-20).
+    EnvelopeSourceIgnored,
+    /// The sequence of an envelope is not looked at (H-18, H-19).
+    EnvelopeOrderIgnored,
+    /// A message that was held up is taken (`max_delay`).
+    EnvelopeDelayIgnored,
+    /// Messages that are missing spend nothing from the error budget (H-17).
+    EnvelopeLossUncounted,
+    /// The error budget of an envelope is never used up.
+    EnvelopeBudgetEndless,
+    /// A bypass ends by the wall clock (H-79).
+    BypassByWallClock,
 }
 
 /// Whether `bug` is the one that is planted now.
@@ -174,11 +193,19 @@ pub const fn active(_bug: Bug) -> bool {
     false
 }
 
+/// What a wall clock says at `now`, where a bug reads one: `now` itself without the feature `planted`.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn by_the_wall(now: MonoNs) -> MonoNs {
+    now
+}
+
 #[cfg(feature = "planted")]
 mod choice {
-    use core::sync::atomic::{AtomicU8, Ordering};
+    use core::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
     use super::Bug;
+    use crate::MonoNs;
 
     /// No bug has this number.
     const NONE: u8 = u8::MAX;
@@ -193,6 +220,21 @@ mod choice {
         ACTIVE.store(number.unwrap_or(NONE), Ordering::SeqCst);
     }
 
+    static WALL_AHEAD_NS: AtomicI64 = AtomicI64::new(0);
+
+    /// How far the simulated wall clock is ahead of the monotonic one.
+    pub fn set_wall_ahead(ns: i64) {
+        WALL_AHEAD_NS.store(ns, Ordering::Relaxed);
+    }
+
+    /// What the simulated wall clock says at `now`.
+    pub fn by_the_wall(now: MonoNs) -> MonoNs {
+        MonoNs::from_ns(
+            now.as_ns()
+                .saturating_add_signed(WALL_AHEAD_NS.load(Ordering::Relaxed)),
+        )
+    }
+
     /// Whether `bug` is the one that is planted now.
     pub fn active(bug: Bug) -> bool {
         let active = ACTIVE.load(Ordering::Relaxed);
@@ -201,7 +243,7 @@ mod choice {
 }
 
 #[cfg(feature = "planted")]
-pub use choice::{active, plant};
+pub use choice::{active, by_the_wall, plant, set_wall_ahead};
 
 /// Whether the named [`Bug`](crate::planted::Bug) is planted: `false` at compile time without the feature `planted`.
 #[macro_export]

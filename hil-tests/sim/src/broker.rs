@@ -5,13 +5,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use drivers_frame::{Clock, DeviceId, FrameSink, MonoNs, Step};
 use drivers_modbus::transport::{Connect, Received, Wire};
 use drivers_mqtt::codec::{self, Connack, Grant, Packet, PacketId, Publish, Raw, StreamReader};
+use drivers_mqtt::envelope::EnvelopeError;
 use drivers_mqtt::session::{LinkState, Session, SubscriberSession, Wrote};
 use drivers_mqtt::{
-    BackoffConfig, BrokerConfig, Extract, Field, LinkError, SubscriberConfig, Subscription,
+    BackoffConfig, BrokerConfig, CheckConfig, EnvelopeConfig, ErrorBudget, Extract, Field,
+    LinkError, Secret, SubscriberConfig, Subscription,
 };
-use rules_bundle::MqttPlan;
+use rules_bundle::{CheckPlan, EnvelopePlan, MqttPlan};
 
 use crate::net::{SharedNet, SimWire};
+use crate::scenario::KEY;
 
 /// The subscriber session with the loop that its transport has in the product (`drivers/mqtt/src/transport/pump.rs`),
 /// over a simulated connection and without TLS.
@@ -60,8 +63,7 @@ impl Subscriber {
                             codec: field.codec,
                         })
                         .collect(),
-                    // Drawn plans have none; hostile envelopes are in hil-tests/tests/hostile_exchanges.rs.
-                    envelope: None,
+                    envelope: subscription.envelope.as_ref().map(envelope),
                 })
                 .collect(),
         };
@@ -74,10 +76,18 @@ impl Subscriber {
         }
     }
 
-    /// Messages dropped because they were retained or redelivered.
+    /// Messages dropped because they were retained or redelivered, and errors that envelopes showed.
     pub fn dropped(&self) -> u64 {
         let counters = self.session.link().counters();
-        counters.dropped_retained + counters.dropped_duplicate
+        counters.dropped_retained
+            + counters.dropped_duplicate
+            + self.shown().iter().map(|(_, times)| times).sum::<u64>()
+    }
+
+    /// How often each error was shown by an envelope.
+    pub fn shown(&self) -> [(EnvelopeError, u64); 8] {
+        let counters = &self.session.link().counters().envelope;
+        EnvelopeError::ALL.map(|error| (error, counters.of(error)))
     }
 
     /// Does what is due, without waiting.
@@ -175,6 +185,29 @@ impl Subscriber {
                 Ok(self.idle())
             }
         }
+    }
+}
+
+/// How a check is done: simulated keys are in no file.
+pub fn check(keyed: bool) -> CheckConfig {
+    if keyed {
+        CheckConfig::HmacSha256 {
+            key: Secret::new(KEY),
+        }
+    } else {
+        CheckConfig::Crc32c
+    }
+}
+
+fn envelope(plan: &EnvelopePlan) -> EnvelopeConfig {
+    EnvelopeConfig {
+        source: plan.source.clone(),
+        check: check(plan.check != CheckPlan::Crc32c),
+        max_delay: plan.max_delay,
+        budget: ErrorBudget {
+            errors: plan.budget.errors,
+            within: plan.budget.within,
+        },
     }
 }
 

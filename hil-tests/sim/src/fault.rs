@@ -71,6 +71,28 @@ pub enum Fault {
     Malformed,
     /// One sensor says nothing any more (H-17).
     SensorSilent,
+    /// Enveloped messages are damaged (H-21).
+    Corrupted,
+    /// Enveloped messages come twice (H-18).
+    Repeatedly,
+    /// Enveloped messages of earlier come again (H-18).
+    Recorded,
+    /// Enveloped messages overtake one another (H-19).
+    Overtaken,
+    /// Enveloped messages are lost (H-17).
+    Lost,
+    /// Enveloped messages are held up beyond their `max_delay`. Only where the pack has one.
+    HeldUp,
+    /// Another source publishes too (H-20).
+    Inserted,
+    /// Somebody without the key publishes under the source's name (H-20). Only where there is a key.
+    Masquerade,
+    /// Messages of another topic (addressing).
+    Misaddressed,
+    /// The source's clock is wrong (H-24).
+    SourceClock,
+    /// The source begins anew.
+    SourceAnew,
     /// The lane's thread does not run (H-31).
     Hang,
     /// The guard's process dies and is started again (H-63).
@@ -131,6 +153,30 @@ impl Fault {
         Self::NotFinite,
         Self::Frozen,
         Self::Spikes,
+        Self::Corrupted,
+        Self::Repeatedly,
+        Self::Recorded,
+        Self::Overtaken,
+        Self::Lost,
+        Self::HeldUp,
+        Self::Inserted,
+        Self::Masquerade,
+        Self::Misaddressed,
+        Self::SourceClock,
+        Self::SourceAnew,
+    ];
+
+    /// Of these, what a network or a stranger does to single enveloped messages.
+    pub const ON_THE_WAY: &'static [Self] = &[
+        Self::Corrupted,
+        Self::Repeatedly,
+        Self::Recorded,
+        Self::Overtaken,
+        Self::Lost,
+        Self::HeldUp,
+        Self::Inserted,
+        Self::Masquerade,
+        Self::Misaddressed,
     ];
 
     /// Its name.
@@ -170,6 +216,17 @@ impl Fault {
             Self::Redelivered => "redelivered message",
             Self::Malformed => "malformed payload",
             Self::SensorSilent => "sensor silent",
+            Self::Corrupted => "message corrupted",
+            Self::Repeatedly => "message repeated",
+            Self::Recorded => "recording sent again",
+            Self::Overtaken => "messages out of order",
+            Self::Lost => "messages lost",
+            Self::HeldUp => "message held up",
+            Self::Inserted => "message of another source",
+            Self::Masquerade => "message under a false name",
+            Self::Misaddressed => "message of another topic",
+            Self::SourceClock => "source's clock wrong",
+            Self::SourceAnew => "source begins anew",
             Self::Hang => "lane hangs",
             Self::Crash => "guard dies",
         }

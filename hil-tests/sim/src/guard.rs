@@ -374,13 +374,26 @@ impl Guard {
         }
     }
 
-    /// Messages that subscribers dropped because their age is unknown.
+    /// Messages that subscribers dropped because their age is unknown, and what else envelopes showed.
     pub fn dropped_messages(&self) -> u64 {
         let dropped = |input: &Input| match &input.source {
             Source::Mqtt(subscriber) => subscriber.dropped(),
             Source::Modbus(_) => 0,
         };
         self.inputs.iter().map(dropped).sum()
+    }
+
+    /// How often each error was shown by the envelopes of all subscribers.
+    pub fn shown(&self) -> [u64; 8] {
+        let mut all = [0; 8];
+        for input in &self.inputs {
+            if let Source::Mqtt(subscriber) = &input.source {
+                for (sum, (_, times)) in all.iter_mut().zip(subscriber.shown()) {
+                    *sum += times;
+                }
+            }
+        }
+        all
     }
 
     /// When the lane's thread must turn if nothing arrives.

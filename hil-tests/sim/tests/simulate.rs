@@ -22,6 +22,20 @@ fn the_same_seed_is_the_same_run_and_another_is_not() {
     }
 }
 
+#[test]
+fn h79_wall_clock_jumps_change_nothing_that_was_decided() {
+    let options = Options::seconds(if cfg!(debug_assertions) { 5 } else { 30 });
+    for seed in 0..20 {
+        let still = Options {
+            wall_jumps: false,
+            ..options
+        };
+        let (jumped, still) = (run(seed, options), run(seed, still));
+        assert_eq!(jumped.digest, still.digest, "H-79: seed {seed}");
+        assert_eq!(jumped.violation, still.violation, "H-79: seed {seed}");
+    }
+}
+
 /// Seeds that once failed, with what they found. A seed is a run of this version of the simulator: when scenarios are drawn
 /// otherwise it is another run, and the test beside the code that was mended is what stays.
 #[test]

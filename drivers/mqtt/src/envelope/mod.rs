@@ -28,7 +28,7 @@ pub use wire::{Check, Header, Letter, Sealer, open};
 use crate::config::{ConfigError, EnvelopeConfig, ErrorBudget};
 use crate::counters::{EnvelopeCounters, count};
 use budget::Budget;
-use drivers_frame::{Cause, MonoNs};
+use drivers_frame::{Cause, MonoNs, planted};
 use order::{Order, Place};
 
 /// What can go wrong with a message on its way.
@@ -184,8 +184,8 @@ impl Envelope {
         elsewhere: impl FnOnce(&Letter<'m>) -> bool,
     ) -> Result<Letter<'m>, EnvelopeError> {
         let letter = open(message).ok_or(EnvelopeError::Corruption)?;
-        let ours = letter.header.source == &*self.source;
-        if self.fits(topic, &letter) {
+        let ours = letter.header.source == &*self.source || planted!(EnvelopeSourceIgnored);
+        if self.fits(topic, &letter) || planted!(EnvelopeCheckIgnored) {
             return if ours {
                 Ok(letter)
             } else {
@@ -193,6 +193,9 @@ impl Envelope {
             };
         }
         if elsewhere(&letter) {
+            if planted!(EnvelopeTopicIgnored) {
+                return Ok(letter);
+            }
             return Err(EnvelopeError::Addressing);
         }
         Err(match (&self.check, ours) {
@@ -219,7 +222,7 @@ impl Envelope {
                 .place(&letter.header, at, counters)
                 .then_some(letter.payload),
         };
-        if self.budget.is_exceeded(at) {
+        if self.budget.is_exceeded(at) && !planted!(EnvelopeBudgetEndless) {
             if !self.bad {
                 count(&mut counters.budgets_exceeded);
             }
@@ -250,6 +253,7 @@ impl Envelope {
                 count(&mut counters.source_restarts);
                 Some((EnvelopeError::Loss, u64::from(lost)))
             }
+            Place::Seen | Place::Old if planted!(EnvelopeOrderIgnored) => None,
             Place::Seen => Some((EnvelopeError::Repetition, 1)),
             Place::Old => Some((EnvelopeError::WrongSequence, 1)),
         };
@@ -258,7 +262,7 @@ impl Envelope {
             self.error(error, times, at, counters);
             taken = error.reaction().taken;
         }
-        if taken && seen.delayed {
+        if taken && seen.delayed && !planted!(EnvelopeDelayIgnored) {
             self.error(EnvelopeError::Delay, 1, at, counters);
             taken = EnvelopeError::Delay.reaction().taken;
         }
@@ -273,7 +277,9 @@ impl Envelope {
         counters: &mut EnvelopeCounters,
     ) {
         counters.add(error, times);
-        self.budget.spend(times, at);
+        if error != EnvelopeError::Loss || !planted!(EnvelopeLossUncounted) {
+            self.budget.spend(times, at);
+        }
         self.cause = error.reaction().cause;
     }
 }

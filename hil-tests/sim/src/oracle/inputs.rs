@@ -50,6 +50,9 @@ impl Oracle {
             let at = sample.at.as_ns();
             if usable && names_itself {
                 self.judge_reading(scenario, tag, sample.value, at, now);
+                if let Some((_, number, _)) = reading::decode(sample.value) {
+                    self.judge_letter(scenario, tag, number, at, now, coverage);
+                }
             }
             let stuck = usable
                 && names_itself

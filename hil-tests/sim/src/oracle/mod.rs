@@ -7,6 +7,7 @@
 mod acts;
 mod events;
 mod inputs;
+mod letters;
 mod outputs;
 mod rules;
 mod stops;
@@ -18,6 +19,8 @@ use std::collections::VecDeque;
 
 use appliance_lane::{LatchCause, RuleState};
 
+use letters::TopicSeen;
+pub use letters::{Letter, Written};
 pub use stops::Machines;
 use switches::SwitchSeen;
 use votings::ChannelSeen;
@@ -113,6 +116,8 @@ pub struct Oracle {
     /// Each tag's level in the plant.
     pub levels: Vec<f64>,
     tags: Vec<TagSeen>,
+    /// Each tag's topic, where it has an envelope.
+    topics: Vec<TopicSeen>,
     rules: Vec<RuleSeen>,
     outputs: Vec<OutputSeen>,
     /// When each device was last asked.
@@ -149,6 +154,7 @@ impl Oracle {
             readings: vec![Readings::default(); scenario.tags.len()],
             levels,
             tags: vec![TagSeen::default(); scenario.tags.len()],
+            topics: vec![TopicSeen::default(); scenario.tags.len()],
             rules: vec![
                 RuleSeen {
                     true_since: None,
@@ -204,6 +210,7 @@ impl Oracle {
         self.first_out.fill(LatchCause::Boot);
         self.switches.iter_mut().for_each(SwitchSeen::unseen);
         self.bypassed.fill(None);
+        self.topics.iter_mut().for_each(TopicSeen::restarted);
         self.channels = no_channels(&self.votings);
         for tag in &mut self.tags {
             *tag = TagSeen {

@@ -143,6 +143,7 @@ impl Oracle {
         now: u64,
         coverage: &mut Coverage,
     ) {
+        self.judge_topics(scenario, guard, now);
         for (index, output) in scenario.outputs.iter().enumerate() {
             let up = guard.outputs[index].is_up();
             let latched = guard.lane.latch_of(index as u16).is_some();

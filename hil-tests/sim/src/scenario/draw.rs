@@ -8,8 +8,8 @@ use rules_bundle::{
 
 use super::plan::{plan, voting_plan};
 use super::{
-    Cond, Debounce, Deviation, GRAIN, HostKind, Kind, MS, Origin, Output, PORT, Permission,
-    RANGE_MAX, Rule, Scenario, TURN_MAX, Tag, Voting, WAY_MAX,
+    Cond, Debounce, Deviation, Envelope, GRAIN, HostKind, Kind, MS, Origin, Output, PORT,
+    Permission, RANGE_MAX, Rule, Scenario, TURN_MAX, Tag, Voting, WAY_MAX,
 };
 use crate::rng::Rng;
 
@@ -53,6 +53,7 @@ fn modbus(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Dev
             rate: None,
             frozen: None,
             way_max: timeout,
+            envelope: None,
         });
         address += 4 + if rng.chance(500) {
             rng.between(0, 30) as u16
@@ -81,6 +82,7 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
     let mut subscriptions = Vec::new();
     for _ in 0..rng.between(1, 3) {
         let period = rng.between(10, 80) * MS;
+        let envelope = Envelope::draw(rng);
         subscriptions.push(rules_bundle::SubscriptionPlan {
             topic: format!("plant/{}", tags.len()),
             qos: rng.between(0, 1) as u8,
@@ -90,7 +92,7 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
                 extract: rules_bundle::ExtractPlan::Number,
                 codec: codec(),
             }],
-            envelope: None,
+            envelope: envelope.as_ref().map(Envelope::plan),
         });
         tags.push(Tag {
             kind: Kind::Level,
@@ -100,7 +102,8 @@ fn mqtt(rng: &mut Rng, device: usize, host: usize, tags: &mut Vec<Tag>) -> Devic
             acknowledge: false,
             rate: None,
             frozen: None,
-            way_max: 3 * WAY_MAX,
+            way_max: 3 * WAY_MAX + envelope.map_or(0, |envelope| envelope.tolerates()),
+            envelope,
         });
     }
     DevicePlan {
@@ -235,6 +238,7 @@ fn bit(
         rate: None,
         frozen: None,
         way_max: device.timeout.as_ns(),
+        envelope: None,
     });
     tags.len() - 1
 }

@@ -4,11 +4,13 @@
 
 mod cond;
 mod draw;
+mod envelope;
 mod plan;
 
 use rules_bundle::{LanePlan, Table};
 
 pub use cond::Cond;
+pub use envelope::{Envelope, KEY, SOURCE};
 
 /// A millisecond in nanoseconds, the unit of all times in here.
 pub const MS: u64 = 1_000_000;
@@ -104,6 +106,8 @@ pub struct Tag {
     pub frozen: Option<(f64, u64)>,
     /// Longest time from the reading to the arrival of a value that may be believed.
     pub way_max: u64,
+    /// What its messages are wrapped in.
+    pub envelope: Option<Envelope>,
 }
 
 impl Tag {

@@ -68,8 +68,9 @@ impl World {
                 if subscribed {
                     self.hosts[host].subscribed.push(conn);
                 }
+                drop(net);
                 if !reply.is_empty() {
-                    net.to_guard(conn, 100_000, reply, false);
+                    self.mail(conn, 100_000, reply, None);
                 }
             }
         }
@@ -181,6 +182,12 @@ impl World {
             self.oracle.levels[tag],
             &mut self.device_rng,
         );
+        if let Some(envelope) = self.scenario.tags[tag].envelope {
+            if fault != Some(Fault::SensorSilent) {
+                self.publish_sealed(host, tag, envelope, (level, stuck));
+            }
+            return;
+        }
         let readings = &mut self.oracle.readings[tag];
         let value = |number| reading::encode(tag, number, level);
         let old = readings.latest().saturating_sub(20);
@@ -200,14 +207,13 @@ impl World {
         // A redelivery is one of a message that was acknowledged.
         let qos = if dup { 1 } else { subscription.qos };
         let bytes = broker::message(&subscription.topic, qos, retain, dup, payload.as_bytes());
-        let mut net = self.net.borrow_mut();
-        if net.is_partitioned(host) {
+        if self.net.borrow().is_partitioned(host) {
             return;
         }
-        let up = net.up(host);
+        let up = self.net.borrow().up(host);
         self.hosts[host].subscribed.retain(|conn| up.contains(conn));
         for conn in self.hosts[host].subscribed.clone() {
-            net.to_guard(conn, 0, bytes.clone(), false);
+            self.mail(conn, 0, bytes.clone(), None);
         }
     }
 }

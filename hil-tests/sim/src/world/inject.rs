@@ -27,6 +27,7 @@ pub fn run_injection(seed: u64, fault: Fault) -> Option<Injection> {
     let options = Options {
         safety: u64::MAX / 4,
         troubled: false,
+        wall_jumps: true,
     };
     World::new(seed, options).inject(fault)
 }
@@ -48,6 +49,7 @@ impl World {
                     HostKind::Broker(device) => {
                         *device == self.scenario.tags[tag].device()
                             && Fault::BROKER.contains(&fault)
+                            && self.concerns(tag, fault)
                     }
                     HostKind::Outputs => {
                         Fault::OUTPUT.contains(&fault) && self.suits(host, rule.stops[0], fault)
@@ -61,6 +63,23 @@ impl World {
             }
         }
         (!found.is_empty()).then(|| *self.rng.pick(&found))
+    }
+
+    /// Whether messages of a tag can suffer this fault.
+    fn concerns(&self, tag: usize, fault: Fault) -> bool {
+        if !Fault::ON_THE_WAY.contains(&fault) {
+            return true;
+        }
+        let others = self.scenario.tags.iter().enumerate();
+        let others = others.filter(|(other, known)| *other != tag && known.envelope.is_some());
+        self.scenario.tags[tag]
+            .envelope
+            .is_some_and(|envelope| match fault {
+                Fault::HeldUp => envelope.max_delay.is_some(),
+                Fault::Masquerade => envelope.keyed,
+                Fault::Misaddressed => others.count() > 0,
+                _ => true,
+            })
     }
 
     /// Whether the first output that a rule stops is at this host and shows this fault.

@@ -6,9 +6,11 @@
 mod demands;
 mod devices;
 mod inject;
+mod mail;
 mod people;
 mod threads;
 mod trouble;
+mod wall;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -44,6 +46,8 @@ enum Ev {
     Level(usize),
     /// The reset button is let go.
     LetGo(usize),
+    /// A broker sends what it held up: its host, and which.
+    Late(usize, usize),
     /// A sensor publishes.
     Publish(usize),
     /// Something goes wrong somewhere.
@@ -77,6 +81,8 @@ pub struct Options {
     pub safety: u64,
     /// Faults by chance.
     pub troubled: bool,
+    /// The wall clock jumps.
+    pub wall_jumps: bool,
 }
 
 impl Options {
@@ -85,6 +91,7 @@ impl Options {
         Self {
             safety: seconds * 1_000 * MS,
             troubled: true,
+            wall_jumps: true,
         }
     }
 }
@@ -114,6 +121,10 @@ pub struct World {
     oracle: Oracle,
     hosts: Vec<Host>,
     places: Vec<Place>,
+    mail: mail::Mail,
+    wall: wall::WallClock,
+    /// How far it was ahead when the lane's thread turned last, and when that was.
+    wall_before: (i64, u64),
     /// From and until when each output's contactor does not open.
     welded: Vec<(u64, u64)>,
     /// Since when the watchdog of each output's device is not armed.
@@ -141,6 +152,8 @@ pub struct World {
     pub(crate) coverage: Coverage,
     events: u64,
     now: u64,
+    /// What envelopes had shown at the turn before.
+    shown: [u64; 8],
 }
 
 /// Runs a seed.
@@ -163,6 +176,10 @@ impl World {
             .collect();
         let mut world = Self {
             oracle: Oracle::new(&scenario, levels),
+            mail: mail::Mail::new(&scenario),
+            wall: wall::WallClock::draw(seed, options.wall_jumps, options.safety),
+            wall_before: (0, 0),
+            shown: [0; 8],
             hosts: vec![Host::default(); scenario.hosts.len()],
             places: vec![Place::default(); scenario.outputs.len()],
             welded: vec![(0, 0); scenario.outputs.len()],
@@ -339,6 +356,7 @@ impl World {
             Ev::Level(tag) => self.level(tag),
             Ev::LetGo(tag) => self.oracle.switched(tag, false, self.now),
             Ev::Publish(tag) => self.publish(tag),
+            Ev::Late(host, index) => self.deliver_late(host, index),
             Ev::Trouble => self.trouble(),
             Ev::Mend(host) => {
                 self.net.borrow_mut().partition(host, false);
@@ -362,6 +380,8 @@ impl World {
         let mut guard = Guard::start(&self.scenario, &self.net, seed);
         guard.lane.warm_up();
         self.oracle.restarted(self.now);
+        self.mail.guard_started();
+        self.shown = [0; 8];
         self.oracle.levels_changed(&self.scenario, self.now);
         self.guard = Some(guard);
         self.gone_since = None;

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use drivers_frame::MonoNs;
 
 use super::{Ev, World};
-use crate::buggify;
 use crate::guard::{Act, Guard};
 use crate::scenario::{HostKind, Kind, MS, TURN_MAX};
+use crate::{buggify, sometimes};
 
 /// What a turn of the lane's loop takes.
 const STEP: u64 = 3_000;
@@ -91,6 +91,7 @@ impl World {
             return;
         };
         let threaded = self.scenario.threaded;
+        self.turn_wall(&guard);
         for _ in 0..256 {
             let progress = !threaded && guard.acquire();
             self.look(&mut guard);
@@ -124,6 +125,7 @@ impl World {
         }
         self.oracle
             .turned(&self.scenario, &guard, self.now, &mut self.coverage);
+        self.count_shown(&guard);
         self.judge_poison(&guard);
         self.judge_escalation(&guard);
         self.judge_dark(&guard);
@@ -139,6 +141,47 @@ impl World {
         self.guard = Some(guard);
         let late = self.lateness();
         self.schedule_turn(due.as_ns().max(self.now) + late);
+    }
+
+    /// Where the wall clock is. Nothing that is simulated is told: only a bug that is planted asks for it.
+    fn turn_wall(&mut self, guard: &Guard) {
+        let ahead = self.wall.ahead(self.now);
+        #[cfg(feature = "planted")]
+        drivers_frame::planted::set_wall_ahead(ahead);
+        let (before, then) = std::mem::replace(&mut self.wall_before, (ahead, self.now));
+        let passed = (self.now - then) as i64;
+        let back = then > 0 && ahead + passed < before;
+        sometimes!(
+            self.coverage,
+            "the wall clock went back between two turns",
+            back
+        );
+        let bypassed = guard.lane.bypasses().next().is_some();
+        sometimes!(
+            self.coverage,
+            "the wall clock jumped during a bypass",
+            bypassed && then > 0 && ahead != before
+        );
+    }
+
+    fn count_shown(&mut self, guard: &Guard) {
+        const NAMES: [&str; 8] = [
+            "envelope: corruption",
+            "envelope: repetition",
+            "envelope: wrong sequence",
+            "envelope: loss",
+            "envelope: delay",
+            "envelope: insertion",
+            "envelope: masquerade",
+            "envelope: addressing",
+        ];
+        let shown = guard.shown();
+        let before = std::mem::replace(&mut self.shown, shown);
+        for ((name, now), before) in NAMES.into_iter().zip(shown).zip(before) {
+            if now > before {
+                self.coverage.count(name);
+            }
+        }
     }
 
     fn acted(&mut self, guard: &Guard, act: &Act) {
@@ -169,8 +212,10 @@ impl World {
         // No answer is as fast as the step that asked: what was taken came before what was sent.
         for (conn, bytes) in taken {
             let host = self.net.borrow().conns[conn].host;
-            if self.scenario.hosts[host] == HostKind::Outputs {
-                self.oracle.echoed(&self.scenario, conn, &bytes);
+            match self.scenario.hosts[host] {
+                HostKind::Outputs => self.oracle.echoed(&self.scenario, conn, &bytes),
+                HostKind::Broker(_) => self.mail_taken(conn, bytes.len()),
+                HostKind::Input(_) => {}
             }
         }
         for (conn, bytes) in sent {

@@ -65,6 +65,10 @@ impl World {
                     net.end(conn, true);
                 }
             }
+            Fault::SourceAnew => {
+                let tags = &self.scenario;
+                self.mail.begin_anew(tags);
+            }
             Fault::OtherMaster => self.other_master(host),
             Fault::WatchdogLapsed => {
                 self.hosts[host].registers.clear();
