@@ -144,9 +144,6 @@ fn h74_a_disk_that_fails_is_told_and_stops_nothing_but_itself() {
     });
     let stand = Stand { guard, device };
     stand.arm();
-    // A file where the folder was: nothing can be written there, by root neither.
-    std::fs::remove_dir_all(&folder).expect("it is there");
-    std::fs::write(&folder, "").expect("written");
     let lacks = || {
         let degraded = stand.guard.status().degraded;
         degraded
@@ -154,6 +151,11 @@ fn h74_a_disk_that_fails_is_told_and_stops_nothing_but_itself() {
             .any(|lack| lack.starts_with("latches may not survive a restart"))
     };
     assert!(!lacks());
+    // A file where the folder was: nothing can be written there, by root neither. Tried again while the guard still writes.
+    wait_until("a file stands where the folder was", || {
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::write(&folder, "").is_ok()
+    });
     stand.device.show(DANGER);
     stand.wait_stopped();
     wait_event(
