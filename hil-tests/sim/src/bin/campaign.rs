@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what it found is its output")]
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 use hil_tests_sim::campaign;
@@ -34,6 +34,15 @@ enum What {
         #[arg(long, default_value_t = 50)]
         injections: u64,
     },
+    /// Hostile modules all the way to the sandbox: the attacks written by hand, and so many of wasm-smith.
+    HostileWasm {
+        /// How many modules of wasm-smith.
+        #[arg(long, default_value_t = 2_000)]
+        modules: u64,
+        /// What they are made from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Plants bugs in the product's code, one after the other, and demands that each is caught.
     #[cfg(feature = "planted")]
     Planted {
@@ -59,6 +68,7 @@ fn main() -> ExitCode {
             println!("{report}");
             report.passed()
         }
+        What::HostileWasm { modules, seed } => hostile_wasm(modules, seed),
         #[cfg(feature = "planted")]
         What::Planted { only } => {
             let report = hil_tests_sim::planted::all(only.as_deref());
@@ -70,5 +80,25 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// A program of its own, since it holds the compiler, which the simulator does without: it is built when it is asked for.
+fn hostile_wasm(modules: u64, seed: u64) -> bool {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["run", "--release", "--package", "hil-tests-hostile"])
+        .args(["--bin", "hostile-wasm", "--", "--modules"])
+        .arg(modules.to_string())
+        .arg("--seed")
+        .arg(seed.to_string())
+        .status();
+    match status {
+        Ok(status) => status.success(),
+        Err(error) => {
+            println!("cargo does not start, which builds and runs `hostile-wasm`: {error}");
+            false
+        }
     }
 }
