@@ -100,7 +100,11 @@ impl Bench {
             ..Loop::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 502)))
         }
         .yaml();
-        let bundle = rules_bundle::open(&hil_tests::packs::bundle(&yaml)).expect("a bundle");
+        let bundle = rules_bundle::open(
+            &hil_tests::packs::bundle(&yaml),
+            &rules_bundle::testing::key(),
+        )
+        .expect("a bundle");
         let plan = &bundle.plan.lanes[0];
         let engine = Engine::new().expect("an engine");
         engine.prepare_thread();

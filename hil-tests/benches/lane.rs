@@ -208,5 +208,9 @@ fn bundle(rules: usize) -> Bundle {
         )
         .expect("a string grows");
     }
-    rules_bundle::open(&hil_tests::packs::bundle(&yaml)).expect("a bundle")
+    rules_bundle::open(
+        &hil_tests::packs::bundle(&yaml),
+        &rules_bundle::testing::key(),
+    )
+    .expect("a bundle")
 }

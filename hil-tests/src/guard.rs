@@ -23,7 +23,22 @@ impl Site {
     pub fn new(bundle: &[u8]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("test.bundle"), bundle).expect("the bundle is written");
-        Self { folder }
+        let site = Self { folder };
+        site.write_key(&rules_bundle::testing::SECRET);
+        site
+    }
+
+    /// Writes the key that the guard is told of, for nobody else to read.
+    pub fn write_key(&self, secret: &[u8]) {
+        let key = self.key();
+        std::fs::write(&key, secret).expect("the key is written");
+        let ours = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(key, ours).expect("it is ours");
+    }
+
+    /// Where the key of bundles lies.
+    pub fn key(&self) -> PathBuf {
+        self.folder.path().join("bundle.key")
     }
 
     /// Where the bundle lies.
@@ -42,10 +57,12 @@ impl Site {
     }
 
     /// The guard's arguments.
-    pub fn args(&self) -> [std::ffi::OsString; 4] {
+    pub fn args(&self) -> [std::ffi::OsString; 6] {
         [
             "--bundle".into(),
             self.bundle().into(),
+            "--bundle-key".into(),
+            self.key().into(),
             "--socket".into(),
             self.socket().into(),
         ]

@@ -17,7 +17,7 @@ pub fn bundle_with(yaml: &str, change: impl FnOnce(&mut rules_bundle::Plan)) -> 
             Err(error) => panic!("{error}\n{error:?}\n{yaml}"),
         };
     change(&mut checked.plan);
-    appliance_cli::build::compile(checked)
+    appliance_cli::build::compile(checked, &rules_bundle::testing::key())
         .expect("it compiles")
         .bytes
 }

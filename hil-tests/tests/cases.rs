@@ -21,7 +21,8 @@ fn shipped() -> Vec<PathBuf> {
 fn built(path: &Path, text: &str) -> build::Built {
     // The modules of shipped packs are to be signed by whoever uses them.
     let checked = build::check_bytes_with(path, text.as_bytes(), Unsigned::Allowed);
-    build::compile(checked.unwrap_or_else(|error| panic!("{error:?}"))).unwrap()
+    let checked = checked.unwrap_or_else(|error| panic!("{error:?}"));
+    build::compile(checked, &rules_bundle::testing::key()).unwrap()
 }
 
 #[test]

@@ -57,7 +57,9 @@ fn bundle(yaml: &str) -> Vec<u8> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/analyzers/recordings.yaml");
     let checked = build::check_bytes_with(&beside, yaml.as_bytes(), Unsigned::Allowed)
         .unwrap_or_else(|error| panic!("{error}\n{error:?}\n{yaml}"));
-    build::compile(checked).expect("it compiles").bytes
+    build::compile(checked, &rules_bundle::testing::key())
+        .expect("it compiles")
+        .bytes
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn analyze(lane: &mut Lane<NoRules, Native>, buffer: &mut Option<Box<[u8]>>, ste
 
 #[test]
 fn i11_a_sealed_lane_does_not_allocate() {
-    let bundle = rules_bundle::open(&packs::bundle(PACK)).unwrap();
+    let bundle = rules_bundle::open(&packs::bundle(PACK), &rules_bundle::testing::key()).unwrap();
     let plan = bundle.plan.lanes[0].clone();
     let engine = Engine::new().unwrap();
     let tags = u16::try_from(plan.tags.len()).unwrap();

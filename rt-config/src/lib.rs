@@ -7,5 +7,6 @@ pub mod clock;
 pub mod cpu;
 pub mod host;
 pub mod limits;
+pub mod place;
 pub mod reserve;
 pub mod seal;

@@ -185,6 +185,9 @@ pub const ANALYZER_INIT_MS: u64 = 2_000;
 pub const EPOCH_TICK_US: u64 = 100;
 /// Bytes of a sealed bundle. Ahead-of-time code of 10,000 rules is about 10 MiB.
 pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of the key with which a host authenticates its bundles: as many as the tag has, so that neither is the weaker
+/// one (RFC 2104, 3).
+pub const BUNDLE_KEY_BYTES: usize = 32;
 
 /// Registers one Modbus read may ask for (MODBUS Application Protocol V1.1b3, 6.3).
 pub const MODBUS_REGISTERS_MAX: u16 = 125;

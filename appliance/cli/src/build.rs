@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use appliance_sandbox::{CompileError, Engine, EngineError, LimitedError};
 use rt_config::limits::{BUNDLE_BYTES_MAX, PACK_BYTES_MAX};
-use rules_bundle::{Bundle, BundleError, Code, LaneCode, Plan, SealError};
+use rules_bundle::{Bundle, BundleError, BundleKey, Code, KeyError, LaneCode, Plan, SealError};
 use rules_expr::wasm::ModuleError;
 use rules_pack::Finding;
 
@@ -90,6 +90,9 @@ pub enum BuildError {
     /// What was installed cannot be remembered.
     #[error(transparent)]
     Versions(#[from] rules_sdk_trust::VersionsError),
+    /// This host has no key for its bundles.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The bundle was not sealed.
     #[error("{0}")]
     Seal(#[from] SealError),
@@ -138,19 +141,11 @@ impl Built {
     }
 }
 
-/// Reads and checks the pack at `path`, and the files that it names. Modules must be signed.
+/// Reads and checks the pack at `path`, and the files that it names.
 ///
 /// # Errors
 /// [`BuildError::Read`], [`BuildError::Findings`].
-pub fn check_pack(path: &Path) -> Result<Checked, BuildError> {
-    check_pack_with(path, Unsigned::Refused)
-}
-
-/// As [`check_pack`].
-///
-/// # Errors
-/// As [`check_pack`].
-pub fn check_pack_with(path: &Path, unsigned: Unsigned) -> Result<Checked, BuildError> {
+pub fn check_pack(path: &Path, unsigned: Unsigned) -> Result<Checked, BuildError> {
     // One byte more than a pack may have: enough for the checker to say that it is too large.
     let bytes = read_at_most(path, PACK_BYTES_MAX + 1)?;
     check_file(path, &bytes, unsigned)
@@ -211,11 +206,12 @@ pub fn check_bytes_with(
     }
 }
 
-/// Compiles and seals a checked pack.
+/// Compiles a checked pack and seals it with the key of who will open it: [`trust::bundle_key`](crate::trust::bundle_key)
+/// for what is kept.
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn compile(checked: Checked) -> Result<Built, BuildError> {
+pub fn compile(checked: Checked, key: &BundleKey) -> Result<Built, BuildError> {
     let engine = Engine::new()?;
     let mut codes = Vec::new();
     for lane in &checked.plan.lanes {
@@ -243,9 +239,10 @@ pub fn compile(checked: Checked) -> Result<Built, BuildError> {
             blocks: &checked.beside.blocks,
         },
         &checked.text,
+        key,
     )?;
     // Opened as the guard will: what cannot be opened must not leave this function.
-    let bundle = rules_bundle::open(&bytes)?;
+    let bundle = rules_bundle::open(&bytes, key)?;
     Ok(Built {
         bytes,
         bundle,
@@ -253,14 +250,6 @@ pub fn compile(checked: Checked) -> Result<Built, BuildError> {
         tried,
         beside: checked.beside,
     })
-}
-
-/// The bytes of the bundle of the pack at `path`.
-///
-/// # Errors
-/// [`BuildError`].
-pub fn build_bundle(path: &Path) -> Result<Vec<u8>, BuildError> {
-    compile(check_pack(path)?).map(|built| built.bytes)
 }
 
 /// Reads a bundle or a pack, whatever it is. More than a bundle may have is refused when it is opened.
@@ -320,7 +309,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = build_bundle(Path::new("/nonexistent/pack.yaml")).unwrap_err();
+        let missing = Path::new("/nonexistent/pack.yaml");
+        let error = check_pack(missing, Unsigned::Refused).unwrap_err();
         assert!(
             error.to_string().contains("/nonexistent/pack.yaml"),
             "{error}"

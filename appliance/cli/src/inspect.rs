@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::build;
+use rules_bundle::BundleKey;
+
+use crate::build::{self, BuildError};
 use crate::error::{CliError, Exit};
 use crate::out::Out;
 use crate::pack;
@@ -13,12 +15,16 @@ use crate::units;
 /// `tripline inspect BUNDLE`.
 pub(crate) fn inspect(path: &Path, out: &mut Out) -> Result<Exit, CliError> {
     let bytes = build::read_any(path)?;
-    let bundle = rules_bundle::open(&bytes).map_err(|source| CliError::Bundle {
+    let key = BundleKey::default_path().and_then(|path| BundleKey::load(&path));
+    let key = key.map_err(BuildError::Key)?;
+    let bundle = rules_bundle::open(&bytes, &key).map_err(|source| CliError::Bundle {
         path: path.to_owned(),
         source,
     })?;
     let size = |bytes: usize| units::size(u64::try_from(bytes).unwrap_or(u64::MAX));
-    let good = out.tone(Tone::Good, "content matches its hash").to_string();
+    let good = out
+        .tone(Tone::Good, "built on this host, unchanged")
+        .to_string();
     out.line(format_args!("bundle {}", bundle.hash))?;
     out.line(format_args!("{good}, {}", size(bytes.len())))?;
     out.line("")?;

@@ -24,7 +24,7 @@ pub(crate) fn matrix(
     settings: &Settings,
     out: &mut Out,
 ) -> Result<Exit, CliError> {
-    let checked = loaded(build::check_pack_with(path, settings.unsigned), settings)?;
+    let checked = loaded(build::check_pack(path, settings.unsigned), settings)?;
     let matrix = Matrix::new(&checked.plan);
     match format {
         Format::Json => out.json(&matrix)?,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rules_bundle::{LanePlan, LinkPlan, ModulePlan, Plan};
+use rules_bundle::{BundleKey, LanePlan, LinkPlan, ModulePlan, Plan};
 use rules_pack::Finding;
 
 use crate::build::{self, BuildError, Built, Checked};
@@ -13,6 +13,7 @@ use crate::paint::Tone;
 use crate::reaction;
 use crate::settings::Settings;
 use crate::table::{Align, Table};
+use crate::trust;
 use crate::units;
 
 /// Rules that are listed one by one. A larger pack shows its costliest rules instead.
@@ -22,7 +23,7 @@ const COSTLIEST: usize = 10;
 
 /// `tripline check PACK`.
 pub(crate) fn check(path: &Path, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
-    let checked = loaded(build::check_pack_with(path, settings.unsigned), settings)?;
+    let checked = loaded(build::check_pack(path, settings.unsigned), settings)?;
     summary(&checked.plan, out)?;
     reaction::reactions(&checked.plan, out)?;
     Ok(Exit::Ok)
@@ -35,10 +36,10 @@ pub(crate) fn test(
     settings: &Settings,
     out: &mut Out,
 ) -> Result<Exit, CliError> {
-    let built = build::compile(loaded(
-        build::check_pack_with(path, settings.unsigned),
-        settings,
-    )?)?;
+    let checked = loaded(build::check_pack(path, settings.unsigned), settings)?;
+    // It ends with this command.
+    let key = BundleKey::of_this_process().map_err(BuildError::Key)?;
+    let built = build::compile(checked, &key)?;
     let file = file.map_or_else(|| cases::beside(path), Path::to_owned);
     let passed = as_recorded(cases::check(&file, &built), settings)?;
     let head = out.tone(Tone::Good, "as recorded").to_string();
@@ -76,8 +77,9 @@ pub(crate) fn build(
     settings: &Settings,
     out: &mut Out,
 ) -> Result<Exit, CliError> {
-    let checked = loaded(build::check_pack_with(path, settings.unsigned), settings)?;
-    let built = build::compile(checked)?;
+    let checked = loaded(build::check_pack(path, settings.unsigned), settings)?;
+    let key = trust::bundle_key().map_err(BuildError::Key)?;
+    let built = build::compile(checked, &key)?;
     let file = cases::beside(path);
     let passed = file
         .exists()

@@ -13,9 +13,9 @@ use appliance_desk::repeats::Repeats;
 use appliance_desk::signals::StopSignal;
 use appliance_desk::supervise::{GuardCommand, Outcome, Supervisor, find_guard};
 use appliance_desk::{NOTICE, wall_time};
-use rules_bundle::{Bundle, BundleError};
+use rules_bundle::{Bundle, BundleError, BundleKey};
 
-use crate::build;
+use crate::build::{self, BuildError};
 use crate::error::{CliError, Exit};
 use crate::events;
 use crate::install::Unsigned;
@@ -24,6 +24,7 @@ use crate::out::Out;
 use crate::pack;
 use crate::paint::Tone;
 use crate::settings::{Settings, prepare_socket_dir};
+use crate::trust;
 use crate::units;
 
 /// A guard and a desk that run.
@@ -40,6 +41,8 @@ pub(crate) struct Running {
 pub(crate) struct Start<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) bundle: &'a Bundle,
+    /// What the bytes were sealed with, from a file that the guard reads as well.
+    pub(crate) key: &'a BundleKey,
     pub(crate) socket: &'a Path,
     /// Group whose members may act; `None`: only root and this user.
     pub(crate) operators: Option<String>,
@@ -55,6 +58,7 @@ impl Running {
         let Start {
             bytes,
             bundle,
+            key,
             socket,
             operators,
             unsigned,
@@ -77,6 +81,7 @@ impl Running {
         let command = GuardCommand {
             program,
             bundle: path,
+            bundle_key: key.place().to_owned(),
             hash: bundle.hash.to_string(),
             socket: socket.to_owned(),
             operators,
@@ -153,7 +158,8 @@ pub(crate) fn run(
     out: &mut Out,
 ) -> Result<Exit, CliError> {
     let stop = StopSignal::register().map_err(CliError::Signals)?;
-    let (bytes, bundle) = open_or_build(path, settings)?;
+    let key = trust::bundle_key().map_err(BuildError::Key)?;
+    let (bytes, bundle) = open_or_build(path, settings, &key)?;
     let size = units::size(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     out.line(format_args!(
         "pack {} {}, bundle {} ({size})",
@@ -162,6 +168,7 @@ pub(crate) fn run(
     let start = Start {
         bytes: &bytes,
         bundle: &bundle,
+        key: &key,
         socket: &settings.socket,
         operators: operators.map(str::to_owned),
         unsigned: settings.unsigned,
@@ -201,14 +208,18 @@ pub(crate) fn run(
     finish(outcome, farewell, out)
 }
 
-fn open_or_build(path: &Path, settings: &Settings) -> Result<(Vec<u8>, Bundle), CliError> {
+fn open_or_build(
+    path: &Path,
+    settings: &Settings,
+    key: &BundleKey,
+) -> Result<(Vec<u8>, Bundle), CliError> {
     let bytes = build::read_any(path)?;
-    match rules_bundle::open(&bytes) {
+    match rules_bundle::open(&bytes, key) {
         Ok(bundle) => Ok((bytes, bundle)),
         Err(BundleError::NotABundle | BundleError::TooLarge { .. }) => {
             let checked =
                 pack::loaded(build::check_file(path, &bytes, settings.unsigned), settings)?;
-            let built = build::compile(checked)?;
+            let built = build::compile(checked, key)?;
             built.remember()?;
             Ok((built.bytes, built.bundle))
         }

@@ -13,6 +13,11 @@ fn tripline(args: &[&str]) -> Output {
         .args(args)
         .env_remove("TRIPLINE_SOCKET")
         .env_remove("TRIPLINE_GUARD")
+        // Builds leave a key there.
+        .env(
+            "TRIPLINE_STATE",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/command"),
+        )
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -154,6 +159,48 @@ fn h67_a_changed_bundle_is_refused() {
         assert!(
             stderr(&refused).contains("does not match its hash"),
             "{}",
+            stderr(&refused)
+        );
+    }
+}
+
+#[test]
+fn i13_a_bundle_of_another_host_is_neither_shown_nor_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (bundle, here, there) = (path("a.bundle"), path("here"), path("there"));
+    let on = |state: &str, args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_tripline"))
+            .args(args)
+            .args(["--socket", &path("g.sock")])
+            .env("TRIPLINE_STATE", state)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let pack = minimal_pack().display().to_string();
+    let build = |state: &str| {
+        let built = on(state, &["build", &pack, "-o", &bundle]);
+        assert_eq!(code(&built), 0, "{}", stderr(&built));
+    };
+    build(&there);
+    // Nothing was ever built here: there is no key, and looking at a bundle makes none.
+    let nothing = on(&here, &["inspect", &bundle]);
+    assert_eq!(code(&nothing), 1);
+    assert!(
+        stderr(&nothing).contains("no key of bundles"),
+        "I13: {}",
+        stderr(&nothing)
+    );
+    assert!(!Path::new(&here).exists(), "I13");
+    build(&here);
+    assert_eq!(code(&on(&here, &["inspect", &bundle])), 0);
+    for command in ["inspect", "run"] {
+        let refused = on(&there, &[command, &bundle]);
+        assert_eq!(code(&refused), 1, "I13: {command}");
+        assert!(
+            stderr(&refused).contains("not built on this host"),
+            "I13: {}",
             stderr(&refused)
         );
     }

@@ -160,7 +160,9 @@ fn a_signed_module_becomes_part_of_the_bundle_after_both_engines_agreed_on_it() 
         shown.contains("1, 10 frames in two engines bit for bit (5 recorded), 1 canary trial"),
         "{shown}"
     );
-    let bundle = rules_bundle::open(&fs::read(bench.path("pump.bundle")).unwrap()).unwrap();
+    let key = rules_bundle::BundleKey::load(Path::new(&bench.path("state/bundle.key"))).unwrap();
+    let bytes = fs::read(bench.path("pump.bundle")).unwrap();
+    let bundle = rules_bundle::open(&bytes, &key).unwrap();
     let module = &bundle.plan.modules[0];
     assert_eq!(module.signature.as_ref().unwrap().signer, "works");
     assert_eq!(

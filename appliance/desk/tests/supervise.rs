@@ -22,8 +22,9 @@ use common::{BUNDLE, FakeGuard, until};
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    if let [_, bundle, file, socket, path] = args.as_slice()
+    if let [_, bundle, file, key, _, socket, path] = args.as_slice()
         && bundle == "--bundle"
+        && key == "--bundle-key"
         && socket == "--socket"
     {
         guard(Path::new(file), Path::new(path));
@@ -90,6 +91,7 @@ impl Setup {
         GuardCommand {
             program: std::env::current_exe().unwrap(),
             bundle: self.dir.path().join("bundle"),
+            bundle_key: self.dir.path().join("bundle.key"),
             hash: hash.into(),
             socket: self.socket(),
             operators: None,
@@ -112,6 +114,8 @@ impl Setup {
         let child = Command::new(command.program)
             .arg("--bundle")
             .arg(command.bundle)
+            .arg("--bundle-key")
+            .arg(command.bundle_key)
             .arg("--socket")
             .arg(command.socket)
             .spawn();

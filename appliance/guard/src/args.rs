@@ -7,6 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Args {
     pub(crate) bundle: PathBuf,
+    pub(crate) bundle_key: Option<PathBuf>,
     pub(crate) socket: PathBuf,
     pub(crate) operators: Option<String>,
     pub(crate) watchdog_device: Option<PathBuf>,
@@ -18,10 +19,12 @@ pub(crate) struct Args {
 pub(crate) const USAGE: &str = "\
 tripline-guard: the protection process of Tripline. Usually started by `tripline run` or systemd.
 
-usage: tripline-guard --bundle FILE --socket PATH [--operators GROUP] [--watchdog-device PATH] [--state DIR]
-                      [--allow-unsigned]
+usage: tripline-guard --bundle FILE --socket PATH [--bundle-key FILE] [--operators GROUP] [--watchdog-device PATH]
+                      [--state DIR] [--allow-unsigned]
 
-  --bundle FILE      a bundle made by `tripline build`
+  --bundle FILE      a bundle made by `tripline build` on this host
+  --bundle-key FILE  the key that `tripline build` sealed it with. Without it bundle.key in $TRIPLINE_STATE, else for
+                     root in /var/lib/tripline, for others in $XDG_STATE_HOME/tripline
   --socket PATH      where to open the control socket
   --operators GROUP  whose members may reset, bypass, shelve and acknowledge; everybody on this host may then look and
                      stop. Without it root and the guard's own user may do all of that, and nobody else anything
@@ -38,12 +41,13 @@ impl Args {
     /// Reads arguments (without the program's name). The error says what is wrong.
     pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let (mut bundle, mut socket, mut operators) = (None, None, None);
-        let (mut watchdog_device, mut state) = (None, None);
+        let (mut bundle_key, mut watchdog_device, mut state) = (None, None, None);
         let mut allow_unsigned = false;
         let mut args = args;
         while let Some(arg) = args.next() {
             let place = match arg.to_str() {
                 Some("--bundle") => &mut bundle,
+                Some("--bundle-key") => &mut bundle_key,
                 Some("--socket") => &mut socket,
                 Some("--operators") => &mut operators,
                 Some("--watchdog-device") => &mut watchdog_device,
@@ -68,6 +72,7 @@ impl Args {
         };
         Ok(Self {
             bundle: bundle.ok_or("--bundle is missing")?,
+            bundle_key,
             socket: socket.ok_or("--socket is missing")?,
             operators: operators.map(group).transpose()?,
             watchdog_device,
@@ -90,6 +95,7 @@ mod tests {
         let with = |operators: Option<&str>| {
             Ok(Args {
                 bundle: "a".into(),
+                bundle_key: None,
                 socket: "b".into(),
                 operators: operators.map(str::to_owned),
                 watchdog_device: None,
@@ -115,7 +121,9 @@ mod tests {
     #[test]
     fn where_it_keeps_and_what_watches_it_may_be_said() {
         let args = ["--bundle", "a", "--socket", "b", "--state", "c"];
-        let args = parse(&[&args[..], &["--watchdog-device", "d"]].concat()).unwrap();
+        let more = ["--watchdog-device", "d", "--bundle-key", "k"];
+        let args = parse(&[&args[..], &more].concat()).unwrap();
+        assert_eq!(args.bundle_key, Some("k".into()));
         assert_eq!(args.state, Some("c".into()));
         assert_eq!(args.watchdog_device, Some("d".into()));
         assert!(!args.allow_unsigned, "H-66: only when it is said");
@@ -134,5 +142,11 @@ mod tests {
         assert_eq!(words[0], "/usr/bin/tripline-guard");
         let args = parse(&words[1..]).unwrap();
         assert!(args.state.is_some(), "H-52: what is kept outlives a reboot");
+        // The guard's user may not read root's key: systemd hands it over.
+        let credential = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("LoadCredential="));
+        assert_eq!(credential, Some("bundle.key:/var/lib/tripline/bundle.key"));
+        assert_eq!(args.bundle_key, Some("%d/bundle.key".into()), "I13");
     }
 }

@@ -17,7 +17,7 @@ use appliance_lane::Event;
 use appliance_sandbox::Engine;
 use rt_config::cpu::Cores;
 use rt_config::{clock, cpu, host, limits};
-use rules_bundle::{Bundle, ModulePlan};
+use rules_bundle::{Bundle, BundleKey, ModulePlan};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::acquire::LinkNews;
@@ -41,7 +41,7 @@ type Refused = (Exit, String);
 /// Starts everything. On success every lane runs and every output is being driven to its safe value.
 pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     let gate = Gate::new(args.operators.clone()).map_err(|cause| (Exit::Usage, cause))?;
-    let bundle = read_bundle(&args.bundle)?;
+    let bundle = read_bundle(&args.bundle, args.bundle_key.as_deref())?;
     let lacks = unvouched(&bundle.plan.modules, args.allow_unsigned)
         .map_err(|(exit, cause)| (exit, format!("{}: {cause}", args.bundle.display())))?;
     let listener =
@@ -215,19 +215,23 @@ struct Shared<'a> {
     crash_loop: bool,
 }
 
-/// Reads the file once; what was verified is what runs (H-67).
-fn read_bundle(path: &Path) -> Result<Bundle, Refused> {
+/// Reads the file once; what was verified is what runs (H-67). The key is forgotten when this returns.
+fn read_bundle(path: &Path, key: Option<&Path>) -> Result<Bundle, Refused> {
+    let key = match key {
+        Some(path) => BundleKey::load(path),
+        None => BundleKey::default_path().and_then(|path| BundleKey::load(&path)),
+    };
+    let key = key.map_err(|error| (Exit::Bundle, error.to_string()))?;
     let refuse = |cause: String| (Exit::Bundle, format!("{}: {cause}", path.display()));
     let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
     let metadata = file.metadata().map_err(|error| refuse(error.to_string()))?;
     if !metadata.is_file() {
         return Err(refuse("not a regular file".to_owned()));
     }
-    // A bundle holds machine code: whoever may change it may run code as this user.
+    // What they wrote would not run; but they could keep this guard from starting.
     if metadata.mode() & 0o002 != 0 {
         return Err(refuse(
-            "anybody may write to it, and it holds machine code. Take that right away: chmod o-w"
-                .to_owned(),
+            "anybody may write to it. Take that right away: chmod o-w".to_owned(),
         ));
     }
     let mut bytes = Vec::new();
@@ -237,7 +241,7 @@ fn read_bundle(path: &Path) -> Result<Bundle, Refused> {
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|error| refuse(error.to_string()))?;
-    rules_bundle::open(&bytes).map_err(|error| refuse(error.to_string()))
+    rules_bundle::open(&bytes, &key).map_err(|error| refuse(error.to_string()))
 }
 
 /// Refuses modules that nobody vouches for, now or any more; or says which they are, when that is allowed (H-66).

@@ -88,7 +88,7 @@ fn bundle(yaml: &str, change: impl FnOnce(&mut Plan)) -> Vec<u8> {
     let pack = folder.path().join("pack.yaml");
     let checked = build::check_bytes_with(&pack, yaml.as_bytes(), Unsigned::Allowed);
     let checked = checked.unwrap_or_else(|error| panic!("{error}\n{error:?}\n{yaml}"));
-    let built = build::compile(checked).expect("it compiles");
+    let built = build::compile(checked, &rules_bundle::testing::key()).expect("it compiles");
     let Bundle {
         mut plan,
         lanes,
@@ -103,7 +103,8 @@ fn bundle(yaml: &str, change: impl FnOnce(&mut Plan)) -> Vec<u8> {
         modules: &modules,
         blocks: &blocks,
     };
-    rules_bundle::seal(&plan, code, &source).expect("it can be sealed")
+    rules_bundle::seal(&plan, code, &source, &rules_bundle::testing::key())
+        .expect("it can be sealed")
 }
 
 fn healthy() -> Device {

@@ -44,6 +44,68 @@ fn without_its_arguments_it_says_how_it_is_used_and_ends_with_2() {
 }
 
 #[test]
+fn i13_a_bundle_that_was_not_built_with_this_hosts_key_is_refused_with_3_and_no_flag_helps() {
+    let device = Device::default();
+    let bundle = packs::bundle(&Setup::default().yaml(device.address()));
+    let site = Site::new(&bundle);
+    let both = |cause: &str| {
+        refused(&site, 3, cause);
+        let args = site.args().into_iter().chain(["--allow-unsigned".into()]);
+        let output = run(&args.collect::<Vec<_>>());
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "I13: {words}");
+        assert!(words.contains(cause), "I13: {words}");
+    };
+    let mut other = rules_bundle::testing::SECRET;
+    other[0] ^= 1;
+    site.write_key(&other);
+    both("this bundle was not built on this host");
+    site.write_key(&other[..31]);
+    both("is not a plain file of 32 bytes");
+    site.write_key(&rules_bundle::testing::SECRET);
+    let everybody = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(site.key(), everybody).expect("it is ours");
+    both("has mode 644: others may know it");
+    std::fs::remove_file(site.key()).expect("it is ours");
+    both("`tripline build PACK -o FILE` makes the key");
+    // A version before tags: no program makes one any more, so only its header is like one.
+    site.write_key(&rules_bundle::testing::SECRET);
+    let mut old = bundle;
+    old[16] = 2;
+    std::fs::write(site.bundle(), old).expect("it is ours");
+    both("container version 2");
+    assert_eq!(device.connections_taken(), 0);
+}
+
+#[test]
+fn i13_the_key_is_looked_for_where_the_build_left_it() {
+    let device = Device::default();
+    let site = Site::new(&packs::bundle(&Setup::default().yaml(device.address())));
+    let state = site.key().parent().expect("its folder").to_owned();
+    let start = |state: &std::path::Path| {
+        Command::new(binaries::guard())
+            .arg("--bundle")
+            .arg(site.bundle())
+            .arg("--socket")
+            // No socket can be made in a file: it ends there, and that is behind the bundle.
+            .arg(site.bundle().join("x"))
+            .env("TRIPLINE_STATE", state)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the guard starts")
+    };
+    let output = start(&state);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "I13: {words}");
+    let elsewhere = state.join("elsewhere");
+    let output = start(&elsewhere);
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "I13: {words}");
+    let place = elsewhere.join("bundle.key").display().to_string();
+    assert!(words.contains(&place), "I13: {words}");
+}
+
+#[test]
 fn h65_h67_a_bundle_that_is_not_whole_is_refused_with_3_and_no_device_is_touched() {
     let device = Device::default();
     let yaml = Setup::default().yaml(device.address());
@@ -88,13 +150,10 @@ fn a_socket_that_another_guard_holds_is_refused_with_4_and_the_other_goes_on() {
     let stand = Stand::armed(&Setup::default());
     let other = Device::default();
     let site = Site::new(&packs::bundle(&Setup::default().yaml(other.address())));
-    let args = |socket: std::path::PathBuf| -> [std::ffi::OsString; 4] {
-        [
-            "--bundle".into(),
-            site.bundle().into(),
-            "--socket".into(),
-            socket.into(),
-        ]
+    let args = |socket: std::path::PathBuf| {
+        let mut args = site.args();
+        *args.last_mut().expect("the socket") = socket.into();
+        args
     };
     let output = run(&args(stand.guard.socket()));
     let words = String::from_utf8_lossy(&output.stderr);

@@ -1,27 +1,30 @@
-//! The container: a header, a content hash, and sections.
+//! The container: a header, sections, and a tag that only this host could have made.
 //!
 //! ```text
 //! offset  bytes  what
 //! 0       16     "TRIPLINE BUNDLE\n"
 //! 16      4      container version, little-endian
 //! 20      8      bytes of the body
-//! 28      32     SHA-256 of the body: the content hash
+//! 28      32     SHA-256 of the body: the content hash, the bundle's id
 //! 60      ...    body: sections of {kind u32, index u32, bytes u64, content}
+//! end-32  32     tag: HMAC-SHA-256 with this host's key over a label and everything above
 //! ```
 //!
-//! The hash proves that nothing was damaged, not who made it: machine code in a bundle is executed, so a guard must be
-//! given bundles only by those who may also replace its binary (`docs/architecture.md`, "Trust").
+//! The tag is verified first, over the bytes as they are; nothing of a file whose tag is wrong is used, and its header is
+//! looked at only to say in words what may have happened.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use rt_config::limits;
 use sha2::{Digest, Sha256};
 
-use crate::{ModulePlan, Plan, PlanError};
+use crate::key::TAG_BYTES;
+use crate::{BundleKey, ModulePlan, Plan, PlanError};
 
 const MAGIC: &[u8; 16] = b"TRIPLINE BUNDLE\n";
 /// Changes whenever the container or the encoding of the plan does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 60;
 const SECTION_HEADER_BYTES: usize = 16;
 
@@ -179,6 +182,15 @@ pub enum BundleError {
         /// Hash of the content.
         found: ContentHash,
     },
+    /// Whole, but without the tag of this host.
+    #[error(
+        "this bundle was not built on this host, or by another user: its tag was not made with the key {key}. Build it here: tripline build PACK -o FILE",
+        key = key.display()
+    )]
+    NotOurs {
+        /// Where the key came from.
+        key: PathBuf,
+    },
     /// A section that does not belong.
     #[error("section at byte {offset}: {cause}")]
     Section {
@@ -195,11 +207,16 @@ pub enum BundleError {
     Plan(#[from] PlanError),
 }
 
-/// Seals a plan and its code into a bundle's bytes.
+/// Seals a plan and its code into a bundle's bytes, with this host's tag.
 ///
 /// # Errors
 /// [`SealError`] when the plan is not valid or the bundle would be larger than a guard accepts.
-pub fn seal(plan: &Plan, code: Code<'_>, source: &str) -> Result<Vec<u8>, SealError> {
+pub fn seal(
+    plan: &Plan,
+    code: Code<'_>,
+    source: &str,
+    key: &BundleKey,
+) -> Result<Vec<u8>, SealError> {
     plan.check()?;
     for (what, planned, given) in [
         ("lanes", plan.lanes.len(), code.lanes.len()),
@@ -244,7 +261,10 @@ pub fn seal(plan: &Plan, code: Code<'_>, source: &str) -> Result<Vec<u8>, SealEr
         push_section(&mut body, KIND_BLOCK, index, block);
     }
     push_section(&mut body, KIND_SOURCE, 0, source.as_bytes());
-    let bytes = body.len().saturating_add(HEADER_BYTES);
+    let bytes = body
+        .len()
+        .saturating_add(HEADER_BYTES)
+        .saturating_add(TAG_BYTES);
     if bytes > limits::BUNDLE_BYTES_MAX {
         return Err(SealError::TooLarge {
             bytes,
@@ -257,6 +277,8 @@ pub fn seal(plan: &Plan, code: Code<'_>, source: &str) -> Result<Vec<u8>, SealEr
     sealed.extend_from_slice(&u64::try_from(body.len()).unwrap_or(u64::MAX).to_le_bytes());
     sealed.extend_from_slice(&Sha256::digest(&body));
     sealed.extend_from_slice(&body);
+    let tag = key.tag(&sealed);
+    sealed.extend_from_slice(&tag);
     Ok(sealed)
 }
 
@@ -277,18 +299,44 @@ fn push_section(body: &mut Vec<u8>, kind: u32, index: u32, content: &[u8]) {
     body.extend_from_slice(content);
 }
 
-/// Opens a bundle: verifies header, hash, sections and plan, in this order.
+/// Opens a bundle: verifies the tag before anything is read of it, then header, hash, sections and plan, in this order.
 ///
 /// # Errors
 /// [`BundleError`]; nothing of the content is used then.
-pub fn open(bytes: &[u8]) -> Result<Bundle, BundleError> {
+pub fn open(bytes: &[u8], key: &BundleKey) -> Result<Bundle, BundleError> {
     if bytes.len() > limits::BUNDLE_BYTES_MAX {
         return Err(BundleError::TooLarge {
             bytes: bytes.len(),
             max: limits::BUNDLE_BYTES_MAX,
         });
     }
-    let mut header = Reader { rest: bytes };
+    let ours = bytes
+        .split_last_chunk::<TAG_BYTES>()
+        .filter(|(container, tag)| key.made(tag.as_slice(), container));
+    let Some((container, _)) = ours else {
+        return Err(why_not_ours(bytes, key));
+    };
+    let (hash, body) = read_header(container)?;
+    read_body(body, hash)
+}
+
+/// What to say of a file that was not sealed with this key. Whatever it is, it is refused.
+fn why_not_ours(bytes: &[u8], key: &BundleKey) -> BundleError {
+    // What is too short for a tag is told by what it has of a header.
+    let container = bytes
+        .split_last_chunk::<TAG_BYTES>()
+        .map_or(bytes, |(container, _)| container);
+    match read_header(container) {
+        Err(damaged) => damaged,
+        Ok(_) => BundleError::NotOurs {
+            key: key.place().to_owned(),
+        },
+    }
+}
+
+/// The content hash, which is right, and the body.
+fn read_header(container: &[u8]) -> Result<(ContentHash, &[u8]), BundleError> {
+    let mut header = Reader { rest: container };
     if header.take(MAGIC.len()) != Some(MAGIC.as_slice()) {
         return Err(BundleError::NotABundle);
     }
@@ -316,7 +364,7 @@ pub fn open(bytes: &[u8]) -> Result<Bundle, BundleError> {
     if found != expected {
         return Err(BundleError::Hash { expected, found });
     }
-    read_body(body, expected)
+    Ok((expected, body))
 }
 
 fn read_body(body: &[u8], hash: ContentHash) -> Result<Bundle, BundleError> {
@@ -435,90 +483,4 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    fn plan() -> Plan {
-        testing::plan(testing::lane())
-    }
-
-    fn code() -> Vec<LaneCode> {
-        vec![LaneCode {
-            wasm: vec![1, 2, 3],
-            native: vec![4, 5],
-        }]
-    }
-
-    fn of(lanes: &[LaneCode]) -> Code<'_> {
-        Code {
-            lanes,
-            ..Code::default()
-        }
-    }
-
-    fn sealed() -> Vec<u8> {
-        seal(&plan(), of(&code()), "tripline: 1\n").unwrap()
-    }
-
-    #[test]
-    fn what_was_sealed_is_what_opens() {
-        let bundle = open(&sealed()).unwrap();
-        assert_eq!(bundle.plan, plan());
-        assert_eq!(bundle.lanes, code());
-        assert_eq!(bundle.source, "tripline: 1\n");
-        assert_eq!(sealed(), sealed(), "the same pack gives the same bytes");
-    }
-
-    #[test]
-    fn every_flipped_byte_and_every_truncation_is_refused() {
-        let sealed = sealed();
-        for index in 0..sealed.len() {
-            let mut damaged = sealed.clone();
-            damaged[index] ^= 0x10;
-            assert!(open(&damaged).is_err(), "byte {index} flipped");
-            assert!(open(&sealed[..index]).is_err(), "cut at {index}");
-        }
-        let mut longer = sealed;
-        longer.push(0);
-        assert!(matches!(open(&longer), Err(BundleError::Length { .. })));
-    }
-
-    #[test]
-    fn a_plan_with_a_dangling_index_is_refused_even_when_its_hash_is_right() {
-        let mut dangling = plan();
-        dangling.lanes[0].ages.push(drivers_frame::TagId(3));
-        assert!(matches!(
-            seal(&dangling, of(&code()), ""),
-            Err(SealError::Plan(PlanError::Dangling { .. }))
-        ));
-        // The same plan sealed by someone who does not check: hash right, content wrong.
-        let mut body = Vec::new();
-        push_section(
-            &mut body,
-            KIND_PLAN,
-            0,
-            &postcard::to_stdvec(&dangling).unwrap(),
-        );
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&Sha256::digest(&body));
-        bytes.extend_from_slice(&body);
-        assert!(
-            matches!(
-                open(&bytes),
-                Err(BundleError::Plan(PlanError::Dangling { .. }))
-            ),
-            "H-48"
-        );
-    }
-
-    #[test]
-    fn a_yaml_pack_given_to_the_guard_says_what_to_do() {
-        let error = open(b"tripline: 1\npack:\n  name: x\n")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("tripline build"), "{error}");
-    }
-}
+mod tests;

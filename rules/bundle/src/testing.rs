@@ -5,9 +5,18 @@ use drivers_frame::{DeviceId, DurNs};
 use rules_expr::ir::Program;
 
 use crate::{
-    Acquire, DevicePlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan, ModbusPlan,
-    OutputPlan, OutputTarget, Plan, Reintegration, RulePlan, StopCategory, TagPlan, Wait,
+    Acquire, BundleKey, DevicePlan, HostAssumption, InputChecks, LanePlan, Level, LinkPlan,
+    ModbusPlan, OutputPlan, OutputTarget, Plan, Reintegration, RulePlan, StopCategory, TagPlan,
+    Wait,
 };
+
+/// What the key of tests holds. No host has it: it is public.
+pub const SECRET: [u8; 32] = [0x11; 32];
+
+/// What tests seal and open bundles with.
+pub fn key() -> BundleKey {
+    BundleKey::new(SECRET, std::path::Path::new("(the key of tests)"))
+}
 
 /// A plan of one lane, without alerts.
 pub fn plan(lane: LanePlan) -> Plan {

@@ -150,12 +150,13 @@ fn sealed(plan: &Plan, wasm: &[u8], block: &[u8]) -> Result<Vec<u8>, SealError> 
             blocks: &[block.to_vec()],
         },
         "tripline: 1\n",
+        &testing::key(),
     )
 }
 
 #[test]
 fn modules_and_blocks_are_opened_as_they_were_sealed() {
-    let bundle = open(&sealed(&plan(), WASM, &BLOCK).unwrap()).unwrap();
+    let bundle = open(&sealed(&plan(), WASM, &BLOCK).unwrap(), &testing::key()).unwrap();
     assert_eq!(bundle.plan, plan());
     assert_eq!(bundle.modules[0].wasm, WASM);
     assert_eq!(bundle.modules[0].native, [9; 3]);

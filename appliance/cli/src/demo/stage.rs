@@ -15,13 +15,14 @@ use tempfile::TempDir;
 use super::RULE;
 use super::alerts::{Alerts, Received};
 use super::analyzer::Cast;
-use crate::build;
+use crate::build::{self, BuildError};
 use crate::error::CliError;
 use crate::out::{Out, note};
 use crate::pack;
 use crate::paint::Tone;
 use crate::run::{Running, Start};
 use crate::settings::Settings;
+use crate::trust;
 use crate::units;
 
 /// Time between two lines of the live table.
@@ -97,7 +98,9 @@ impl Stage {
             .as_ref()
             .map_or("", |plan| &plan.topic_prefix);
         let prefix = format!("{prefix}/{}", checked.plan.name);
-        let built = build::compile(checked)?;
+        // Nothing is left of the demo: its key goes with its folder.
+        let key = trust::bundle_key_at(&dir.path().join("bundle.key")).map_err(BuildError::Key)?;
+        let built = build::compile(checked, &key)?;
         setting(&plant, &path, &built, cast, out)?;
         let broker = plant
             .broker_address()
@@ -113,6 +116,7 @@ impl Stage {
         let start = Start {
             bytes: &built.bytes,
             bundle: &built.bundle,
+            key: &key,
             socket: &socket,
             operators: None,
             unsigned: settings.unsigned,

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use appliance_control::Proof;
-use rules_bundle::{LanePlan, Level, RulePlan};
+use rules_bundle::{BundleKey, LanePlan, Level, RulePlan};
 
 use super::ProofError;
 use super::report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report};
 use super::scene::{Scene, Stimulus};
 use super::watch::{self, Watch};
-use crate::build::{self, Checked};
+use crate::build::{self, BuildError, Checked};
 
 /// How long a person may take to apply a stimulus.
 const APPLIED_WITHIN: Duration = Duration::from_secs(120);
@@ -36,7 +36,9 @@ pub(super) fn on_the_machine(
     only: Option<&str>,
     asks: bool,
 ) -> Result<Report, ProofError> {
-    let built = build::compile(checked)?;
+    // What runs has been built; here it is only compared.
+    let key = BundleKey::of_this_process().map_err(BuildError::Key)?;
+    let built = build::compile(checked, &key)?;
     let plan = &built.bundle.plan;
     let hash = built.bundle.hash.to_string();
     let running = watch::status(socket)?.bundle.clone();

@@ -161,7 +161,7 @@ pub(crate) fn prooftest(
     if !args.simulate && !args.yes_i_am_at_the_machine && !io::stdin().is_terminal() {
         return Err(ProofError::NobodyThere.into());
     }
-    let checked = pack::loaded(build::check_pack_with(path, settings.unsigned), settings)?;
+    let checked = pack::loaded(build::check_pack(path, settings.unsigned), settings)?;
     no_analyzers(&checked.plan)?;
     known_rule(&checked, args.rule.as_deref())?;
     // Before anything moves: a test whose result cannot be signed is not begun.

@@ -14,7 +14,8 @@ use super::rig::{Faults, World};
 use super::scene::{Do, Scene, Stimulus, Untested};
 use super::watch::{self, Watch};
 use super::{ProofError, Say};
-use crate::build::{self, Checked};
+use crate::build::{self, BuildError, Checked};
+use crate::trust;
 use process::GuardProcess;
 
 /// How long a guard may take until it answers, or ends.
@@ -39,12 +40,16 @@ pub fn simulate(
     only: Option<&str>,
     say: Say<'_>,
 ) -> Result<Report, ProofError> {
-    let original = build::compile(Checked {
+    let folder = process::folder()?;
+    // Nothing is left of this guard: its key goes with its folder.
+    let key = trust::bundle_key_at(&folder.path().join("bundle.key")).map_err(BuildError::Key)?;
+    let original = Checked {
         text: checked.text.clone(),
         plan: checked.plan.clone(),
         warnings: Vec::new(),
         beside: checked.beside.clone(),
-    })?;
+    };
+    let original = build::compile(original, &key)?;
     let mut report = Report::begin(
         Mode::Simulated,
         &checked.plan,
@@ -53,12 +58,13 @@ pub fn simulate(
     let mut untested = Vec::new();
     let mut plan = checked.plan.clone();
     let world = World::build(&mut plan, faults, &mut untested).map_err(ProofError::World)?;
-    let built = build::compile(Checked {
+    let built = Checked {
         text: checked.text,
         plan: plan.clone(),
         warnings: Vec::new(),
         beside: checked.beside,
-    })?;
+    };
+    let built = build::compile(built, &key)?;
     let mut scenes = Vec::with_capacity(plan.lanes.len());
     for (index, lane) in plan.lanes.iter().enumerate() {
         let scene = Scene::new(lane).map_err(|rules| ProofError::NeverQuiet {
@@ -68,7 +74,7 @@ pub fn simulate(
         calm(&world, index, lane, &scene);
         scenes.push(scene);
     }
-    let guard = GuardProcess::start(program, &built.bytes)?;
+    let guard = GuardProcess::start(program, folder, &built.bytes, &key)?;
     let mut walk = Walk {
         world: &world,
         socket: guard.socket.clone(),

@@ -39,6 +39,8 @@ pub struct GuardCommand {
     pub program: PathBuf,
     /// The bundle. It must stay where it is: a restart reads it again.
     pub bundle: PathBuf,
+    /// The key that the bundle was sealed with.
+    pub bundle_key: PathBuf,
     /// Content hash of the bundle.
     pub hash: String,
     /// Where the guard listens.

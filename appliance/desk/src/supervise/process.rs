@@ -80,6 +80,8 @@ impl Guard {
         let child = Command::new(&command.program)
             .arg("--bundle")
             .arg(&command.bundle)
+            .arg("--bundle-key")
+            .arg(&command.bundle_key)
             .arg("--socket")
             .arg(&command.socket)
             .args(

@@ -212,9 +212,8 @@ impl One<'_> {
             unsafe_code,
             reason = "the guard executes the bundle it was given: this is where it vouches for its modules"
         )]
-        // SAFETY: these bytes come from a bundle whose content hash was verified over them in memory by
-        // `rules_bundle::open`, from a file that only trusted users may write; its compiler made them from the module that the
-        // plan names.
+        // SAFETY: these bytes come from a bundle whose tag `rules_bundle::open` verified over them in memory: only who has this
+        // host's key can have sealed them, and that is the compiler of `tripline build`, from the module that the plan names.
         let native = unsafe { NativeCode::vouch(&code.native) };
         let count = |count: u16| u8::try_from(count).map_err(|_| "too many inputs".to_owned());
         let spec = AnalyzerSpec {

@@ -67,8 +67,8 @@ pub(super) fn prepare(
         unsafe_code,
         reason = "the guard executes the bundle it was given: this is where it vouches for it"
     )]
-    // SAFETY: these bytes come from a bundle whose content hash was verified over them in memory by
-    // `rules_bundle::open`, from a file that only trusted users may write (`read_bundle`).
+    // SAFETY: these bytes come from a bundle whose tag `rules_bundle::open` verified over them in memory: only who has this
+    // host's key can have sealed them, and that is the compiler of `tripline build` (`read_bundle`).
     let native = unsafe { NativeCode::vouch(&code.native) };
     let slots = usize::try_from(plan.slots()).unwrap_or(usize::MAX);
     let module = RuleModule::load(shared.engine, &native, plan.programs().count(), slots)

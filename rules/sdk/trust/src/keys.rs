@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use minisign_verify::{PublicKey, Signature};
@@ -162,9 +161,7 @@ fn load(path: &Path) -> Result<Key, KeyError> {
 
 /// Refuses what others than root and the caller own or may write.
 fn ours(path: &Path, metadata: &fs::Metadata) -> Result<(), KeyError> {
-    let owner = metadata.uid();
-    let own = owner == 0 || owner == rustix::process::getuid().as_raw();
-    if !own || metadata.mode() & 0o022 != 0 {
+    if !rt_config::place::only_we_may_write(metadata) {
         return Err(KeyError::Writable {
             path: path.to_owned(),
         });

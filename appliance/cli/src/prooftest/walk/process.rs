@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use appliance_control::Client;
+use rules_bundle::BundleKey;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -21,12 +22,21 @@ pub(super) struct GuardProcess {
     pub(super) _folder: TempDir,
 }
 
+/// Where the guard, its bundle and its key live.
+pub(super) fn folder() -> Result<TempDir, ProofError> {
+    tempfile::Builder::new()
+        .prefix("tripline-prooftest-")
+        .tempdir()
+        .map_err(ProofError::Guard)
+}
+
 impl GuardProcess {
-    pub(super) fn start(program: &Path, bundle: &[u8]) -> Result<Self, ProofError> {
-        let folder = tempfile::Builder::new()
-            .prefix("tripline-prooftest-")
-            .tempdir()
-            .map_err(ProofError::Guard)?;
+    pub(super) fn start(
+        program: &Path,
+        folder: TempDir,
+        bundle: &[u8],
+        key: &BundleKey,
+    ) -> Result<Self, ProofError> {
         let path = folder.path().join("prooftest.bundle");
         build::write_whole(&path, bundle).map_err(ProofError::Guard)?;
         let log = folder.path().join("guard.log");
@@ -34,6 +44,8 @@ impl GuardProcess {
         let child = Command::new(program)
             .arg("--bundle")
             .arg(&path)
+            .arg("--bundle-key")
+            .arg(key.place())
             .arg("--socket")
             .arg(&socket)
             .stdin(Stdio::null())
