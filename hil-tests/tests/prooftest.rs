@@ -48,6 +48,7 @@ fn walk(faults: &Faults) -> Report {
     let report =
         simulate(checked(), faults, binaries::guard(), None, &mut say).expect("it is made");
     assert_eq!(said.len(), report.paths.len());
+    assert_ne!(report.paths, [], "{}", report.text());
     report
 }
 

@@ -100,6 +100,7 @@ impl Inside {
         let now = self.stations.now();
         let mut shown = Vec::new();
         let mut lanes = self.lanes();
+        self.lose_writes(lanes.iter().flat_map(|lane| &lane.outputs));
         for lane in lanes.iter_mut() {
             for driven in &mut lane.outputs {
                 let (place, value) = ((driven.table, driven.address), driven.safe);
@@ -107,12 +108,6 @@ impl Inside {
                     .stations
                     .with_image(driven.station, |image, _| image.get(place.0, place.1))
                     .flatten();
-                if driven.lost && held.is_some_and(|held| held != value) {
-                    // From now on it echoes and does nothing.
-                    self.stations.with_image(driven.station, |image, _| {
-                        image.set_answering(Answering::WritesLost);
-                    });
-                }
                 let (refresh, toggles) = (driven.refresh, driven.toggles);
                 let Some(contactor) = &mut driven.contactor else {
                     continue;
@@ -134,6 +129,25 @@ impl Inside {
         drop(lanes);
         for input in shown {
             self.show(&input, input.value);
+        }
+    }
+
+    /// A station with an output whose writes are to be lost echoes and does nothing from when all its outputs run: one that
+    /// did not run yet never would, and nothing could be tested.
+    fn lose_writes<'a>(&self, outputs: impl Iterator<Item = &'a Driven> + Clone) {
+        let runs = |driven: &Driven| {
+            let held = self.stations.with_image(driven.station, |image, _| {
+                image.get(driven.table, driven.address)
+            });
+            held.flatten().is_some_and(|held| held != driven.safe)
+        };
+        for lost in outputs.clone().filter(|driven| driven.lost) {
+            let mut beside = outputs.clone();
+            if beside.all(|driven| driven.station != lost.station || runs(driven)) {
+                self.stations.with_image(lost.station, |image, _| {
+                    image.set_answering(Answering::WritesLost);
+                });
+            }
         }
     }
 
