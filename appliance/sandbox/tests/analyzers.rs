@@ -57,7 +57,7 @@ const ECHO: &[(&str, u32)] = &[
     ("(f64.convert_i32_u (i32.load", 1116), // changed
 ];
 
-fn echo(format: SampleFormat) -> (Guest, AnalyzerSpec) {
+fn echo(format: SampleFormat) -> (Guest<'static>, AnalyzerSpec) {
     let outputs = ECHO.len() + 2;
     let samples = 1120 + 16 * outputs;
     let mut process = String::new();
@@ -300,6 +300,91 @@ fn h35_work_without_end_stops_when_fuel_does() {
             "H-35: {body}"
         );
     }
+}
+
+#[test]
+fn h35_straight_code_that_uses_more_than_its_fuel_is_out_of_it_though_it_came_back() {
+    let engine = Engine::new().unwrap();
+    // Counts in memory what it has run through; no loop, no call: nothing looks at the fuel on the way.
+    let step = "(i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))";
+    let straight = step.repeat(500);
+    let guest = |fuel, part: &str| {
+        let body = format!("{straight} (i64.const 0)");
+        let (process, hash) = match part {
+            "process" => (body.as_str(), "(i64.const 42)"),
+            _ => ("(i64.const 0)", body.as_str()),
+        };
+        let guest = Guest {
+            hash,
+            ..Guest::new(process)
+        };
+        guest
+            .load(&engine, AnalyzerSpec { fuel, ..spec() })
+            .instantiate()
+            .unwrap()
+    };
+    let full = run(&mut guest(100_000, "process")).0.unwrap().fuel;
+    assert!(full > 2_000, "{full}");
+    // What it uses is enough, one less is not, and it is always the same.
+    for _ in 0..3 {
+        let exact = run(&mut guest(full, "process")).0;
+        assert_eq!(exact.map(|answer| answer.fuel), Ok(full), "H-35");
+        for fuel in [full - 1, full / 2, 1] {
+            let mut instance = guest(fuel, "process");
+            let (result, output) = run(&mut instance);
+            assert_eq!(result, Err(AnalyzerFault::FuelExceeded { fuel }), "H-35");
+            assert_eq!(output, OutputValue::BAD, "H-35: {fuel}");
+        }
+    }
+    // As much of its hash.
+    assert_eq!(guest(full, "hash").state_hash(), Ok(0));
+    let fuel = full - 1;
+    assert_eq!(
+        guest(fuel, "hash").state_hash(),
+        Err(AnalyzerFault::FuelExceeded { fuel }),
+        "H-35"
+    );
+    // A loop is ended at the same border: so many units, and not one more.
+    let body = "(loop (br_if 0 (i32.lt_u (global.get $n)
+        (global.set $n (i32.add (global.get $n) (i32.const 1))) (i32.const 50)))) (i64.const 0)";
+    let looping = |fuel| {
+        let guest = Guest {
+            more: "(global $n (mut i32) (i32.const 0))",
+            ..Guest::new(body)
+        };
+        let module = guest.load(&engine, AnalyzerSpec { fuel, ..spec() });
+        run(&mut module.instantiate().unwrap()).0
+    };
+    let full = looping(100_000).unwrap().fuel;
+    assert_eq!(looping(full).map(|answer| answer.fuel), Ok(full), "H-35");
+    for fuel in [full - 1, full / 2, 1] {
+        assert_eq!(
+            looping(fuel),
+            Err(AnalyzerFault::FuelExceeded { fuel }),
+            "H-35"
+        );
+    }
+}
+
+#[test]
+fn h35_straight_code_in_init_that_uses_more_than_its_fuel_is_refused() {
+    let engine = Engine::new().unwrap();
+    // Each fill costs a unit a byte; between them nothing looks at the fuel.
+    let fills = "(memory.fill (i32.const 2048) (i32.const 0) (i32.const 60000))".repeat(4_000);
+    let init = format!("{fills} (i32.const 0)");
+    let guest = Guest {
+        init: &init,
+        ..Guest::new("(i64.const 0)")
+    };
+    let error = guest.load(&engine, spec()).instantiate().map(|_| ());
+    let fuel = rt_config::limits::ANALYZER_INIT_FUEL;
+    assert!(
+        matches!(
+            &error,
+            Err(AnalyzerError::Call { function: "tl_init", fault }) if *fault == AnalyzerFault::FuelExceeded { fuel }
+        ),
+        "H-35: {error:?}"
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rt_config::seal::{SealingAllocator, broken_seals, seal, unseal};
 static ALLOCATOR: SealingAllocator = SealingAllocator;
 
 /// Traps when its input is 13; its output is 1 in its first frame and 0 afterwards.
-fn superstitious() -> Guest {
+fn superstitious() -> Guest<'static> {
     Guest::new(
         "(if (f64.eq (f64.load (i32.const 1104)) (f64.const 13)) (then unreachable))
          (f64.store (i32.const 1120) (f64.convert_i32_u (i32.and (i32.load (i32.const 1028)) (i32.const 1))))

@@ -8,7 +8,7 @@ use rules_sdk_abi::SampleFormat;
 use crate::guest::{Guest, spec};
 
 /// Root mean square of the block into the output, danger above the parameter. Four samples a round, as compilers do.
-pub(crate) fn rms(samples: u32) -> (Guest, AnalyzerSpec) {
+pub(crate) fn rms(samples: u32) -> (Guest<'static>, AnalyzerSpec) {
     let one = |at: u32| {
         format!(
             "(local.set $x (f64.promote_f32 (f32.load offset={at} (local.get $at))))
@@ -41,7 +41,7 @@ pub(crate) fn rms(samples: u32) -> (Guest, AnalyzerSpec) {
 }
 
 /// The input into the output, danger above the parameter.
-pub(crate) fn scalar() -> (Guest, AnalyzerSpec) {
+pub(crate) fn scalar() -> (Guest<'static>, AnalyzerSpec) {
     let process = "(local $x f64)
         (local.set $x (f64.load (i32.const 1104)))
         (f64.store (i32.const 1120) (local.get $x))
@@ -86,7 +86,7 @@ pub(crate) fn walk(bits: u32, load: &str) -> String {
 }
 
 /// A guest that runs `body` for ever. The exchange area lies within the memory that it tramples on: it never comes back.
-pub(crate) fn endless(body: &str) -> Guest {
+pub(crate) fn endless(body: &str) -> Guest<'static> {
     Guest {
         memory: "16 16",
         more: "(global $g (mut i32) (i32.const 0)) (func $nothing)

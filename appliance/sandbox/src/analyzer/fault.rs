@@ -41,9 +41,9 @@ pub enum OutputFault {
 pub enum AnalyzerFault {
     /// The module trapped (H-38).
     Trap(TrapKind),
-    /// It used up its fuel (H-35).
+    /// It used more fuel than it may, and was ended, or came back all the same (H-35).
     FuelExceeded {
-        /// What it was given.
+        /// What it may use.
         fuel: u64,
     },
     /// It ran longer than its deadline, whatever fuel it had left (H-35).

@@ -115,7 +115,8 @@ impl AnalyzerModule {
     pub fn instantiate(&self) -> Result<AnalyzerInstance, AnalyzerError> {
         let mut store = Store::new(&self.engine.0, ());
         let fuel = limits::ANALYZER_INIT_FUEL;
-        store.set_fuel(fuel).map_err(AnalyzerError::Instantiate)?;
+        let tank = tank(fuel);
+        store.set_fuel(tank).map_err(AnalyzerError::Instantiate)?;
         store.set_epoch_deadline(self.engine.ticks(DurNs::from_ms(limits::ANALYZER_INIT_MS)));
         let instance =
             Instance::new(&mut store, &self.module, &[]).map_err(AnalyzerError::Instantiate)?;
@@ -127,12 +128,15 @@ impl AnalyzerModule {
         let process = function(&instance, &mut store, export::PROCESS)?;
         let state_hash = function(&instance, &mut store, export::STATE_HASH)?;
 
+        // One tank for all three calls.
         let call = |function: &TypedFunc<(), i32>, store: &mut Store<()>, name| {
             function
-                .call(store, ())
-                .map_err(|error| AnalyzerError::Call {
+                .call(&mut *store, ())
+                .map_err(|error| AnalyzerFault::of(&error, fuel))
+                .and_then(|result| used(store, fuel).map(|_| result))
+                .map_err(|fault| AnalyzerError::Call {
                     function: name,
-                    fault: AnalyzerFault::of(&error, fuel),
+                    fault,
                 })
         };
         let address = call(&area_of, &mut store, export::AREA)?.cast_unsigned();
@@ -203,6 +207,21 @@ fn function<R: wasmtime::WasmResults>(
         .map_err(|_| AnalyzerError::Export(name))
 }
 
+/// What is put into the tank for calls that may use `fuel`: one unit more, so that an empty tank says "more than that", at a
+/// loop, at a function, and after the call.
+const fn tank(fuel: u64) -> u64 {
+    fuel.saturating_add(1)
+}
+
+/// Fuel that was used of a [`tank`]. The engine looks at it where a function begins and where a loop does: code that runs
+/// straight to its end comes back with an empty tank, and used too much all the same (H-35).
+fn used(store: &Store<()>, fuel: u64) -> Result<u64, AnalyzerFault> {
+    match store.get_fuel() {
+        Ok(left @ 1..) => Ok(tank(fuel).saturating_sub(left)),
+        _ => Err(AnalyzerFault::FuelExceeded { fuel }),
+    }
+}
+
 /// 32 bits fit; written so that a smaller host would meet the end of a slice instead of a wrong place.
 fn to_usize(offset: u32) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
@@ -227,7 +246,7 @@ impl AnalyzerInstance {
         self.write(frame)?;
         let spec = &self.shape.spec;
         let fuel = spec.fuel;
-        if self.store.set_fuel(fuel).is_err() {
+        if self.store.set_fuel(tank(fuel)).is_err() {
             return Err(AnalyzerFault::FuelExceeded { fuel: 0 });
         }
         self.store.set_epoch_deadline(self.shape.ticks);
@@ -237,7 +256,7 @@ impl AnalyzerInstance {
                 .call(&mut self.store, ())
                 .map_err(|error| AnalyzerFault::of(&error, fuel))
         })?;
-        let used = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        let used = used(&self.store, fuel)?;
         let verdict = Verdict::unpack(packed, spec.causes)
             .map_err(|nonsense| AnalyzerFault::NonsenseVerdict(nonsense.0))?;
         self.restarted = false;
@@ -257,16 +276,17 @@ impl AnalyzerInstance {
     /// [`AnalyzerFault`], as of a call that processes.
     pub fn state_hash(&mut self) -> Result<u64, AnalyzerFault> {
         let fuel = self.shape.spec.fuel;
-        if self.store.set_fuel(fuel).is_err() {
+        if self.store.set_fuel(tank(fuel)).is_err() {
             return Err(AnalyzerFault::FuelExceeded { fuel: 0 });
         }
         self.store.set_epoch_deadline(self.shape.ticks);
-        reserve::within(|| {
+        let hash = reserve::within(|| {
             self.state_hash
                 .call(&mut self.store, ())
                 .map(i64::cast_unsigned)
                 .map_err(|error| AnalyzerFault::of(&error, fuel))
-        })
+        })?;
+        used(&self.store, fuel).map(|_| hash)
     }
 
     /// The exchange area: exactly its bytes.

@@ -14,16 +14,16 @@ use rules_sdk_abi::{Flags, SampleFormat};
 pub(crate) const AREA: u32 = 1024;
 
 /// A guest; each function is what stands between its parentheses.
-pub(crate) struct Guest {
-    pub(crate) memory: &'static str,
-    pub(crate) area: &'static str,
-    pub(crate) init: &'static str,
+pub(crate) struct Guest<'a> {
+    pub(crate) memory: &'a str,
+    pub(crate) area: &'a str,
+    pub(crate) init: &'a str,
     pub(crate) process: String,
-    pub(crate) hash: &'static str,
-    pub(crate) more: &'static str,
+    pub(crate) hash: &'a str,
+    pub(crate) more: &'a str,
 }
 
-impl Guest {
+impl Guest<'_> {
     /// One whose `tl_process` is this.
     pub(crate) fn new(process: &str) -> Self {
         Self {

@@ -89,6 +89,11 @@ pub(super) fn processes(all: &mut Vec<Attack>) {
             Fault(fuel),
         ),
         (
+            "more than its fuel, without a loop",
+            "(memory.fill (i32.const 0) (i32.const 0) (i32.const 1048576))",
+            Fault(fuel),
+        ),
+        (
             "divisions for ever",
             "(local.set $l (i64.const -1)) (loop (local.set $l (i64.div_u (i64.const -1) (i64.or (local.get $l) (i64.const 1)))) (br 0))",
             Fault(fuel),
