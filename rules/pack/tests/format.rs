@@ -40,7 +40,7 @@ fn the_schema_describes_every_key_and_allows_no_other() {
         .iter()
         .map(|key| key.as_str().unwrap())
         .collect();
-    assert_eq!(required, ["tripline", "pack", "devices", "tags", "rules"]);
+    assert_eq!(required, ["tripline", "pack", "devices", "tags"]);
     let definitions = schema["$defs"].as_object().unwrap();
     for (name, definition) in definitions.iter().chain([(&"Pack".to_owned(), &schema)]) {
         assert_eq!(definition["additionalProperties"], false, "{name}");
@@ -219,4 +219,36 @@ fn the_partial_examples_of_the_reference_are_parts_of_a_pack_that_loads() {
             "not in good/reference-parts.yaml: {line}"
         );
     }
+}
+
+/// Where analyzers alone stop machines there is nothing to write under `rules`.
+#[test]
+fn rules_may_be_left_out_where_a_verdict_stops_something() {
+    let whole = include_str!("good/pump-analyzers.yaml");
+    let (before, _) = whole.split_once("\nrules:\n").unwrap();
+    let load = |source: &str| rules_pack::load_beside("pack.yaml", source, &common::Shelf);
+    let without = load(&format!("{before}\n")).unwrap();
+    let empty = load(&format!("{before}\nrules: []\n")).unwrap();
+    assert_eq!(without.plan, empty.plan);
+    let rules = &without.plan.lanes[0].rules;
+    assert!(
+        rules
+            .iter()
+            .any(|rule| rule.id == "bearing_danger" && !rule.stops.is_empty()),
+        "the verdict is a rule"
+    );
+    // A verdict that could not be read is no reason to ask for rules as well.
+    let broken = before.replace("stops: [run], deadline: 2s", "stops: 7, deadline: 2s");
+    let findings = load(&broken).unwrap_err();
+    let asked = |finding: &rules_pack::Finding| finding.code == rules_pack::Code::MissingKey;
+    assert!(!findings.iter().any(asked), "{findings:?}");
+    // Without it somebody must say what is to be stopped.
+    let deaf = before.replace("verdict: { stops: [run], deadline: 2s }", "verdict: {}");
+    let findings = load(&deaf).unwrap_err();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(
+        (findings[0].code, findings[0].line, findings[0].column),
+        (rules_pack::Code::MissingKey, 1, 1)
+    );
+    assert!(findings[0].help.contains("stops"), "{findings:?}");
 }

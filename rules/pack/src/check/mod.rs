@@ -181,7 +181,8 @@ impl CheckedPack {
             switches: &switches,
         };
         let mut stops_are_clear = false;
-        let rules = match pack.rules.get() {
+        let list = rules::written(pack, cx);
+        let rules = match &list {
             Some(list) => {
                 let rules = rules::rules(list, &added.rules, &world, &mut outputs, cx);
                 stops::settle(&mut outputs, &switches, cx);
@@ -194,7 +195,7 @@ impl CheckedPack {
             None => Vec::new(),
         };
         // When rules could not be read at all, nothing can be said about what they use.
-        if pack.rules.get().is_some() {
+        if list.is_some() {
             let all = lints::All {
                 lanes: &lanes,
                 devices: &devices,

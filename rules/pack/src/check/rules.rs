@@ -1,5 +1,6 @@
 //! Rules: conditions compiled, outputs resolved, reaction times summed.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rt_config::limits::{ID_BYTES_MAX, RULE_STOPS_MAX, RULES_MAX};
@@ -16,7 +17,7 @@ use super::{at_most, unknown_name};
 use crate::finding::Code;
 use crate::limits::RULE_WORDS_MAX;
 use crate::raw::{self, LevelWord};
-use crate::read::{Cx, List, Span};
+use crate::read::{Cx, List, Named, Span};
 
 /// What rules refer to.
 pub(super) struct World<'w> {
@@ -28,6 +29,54 @@ pub(super) struct World<'w> {
     pub(super) names: &'w Names<'w>,
     pub(super) output_index: &'w Index<'w>,
     pub(super) switches: &'w Switches<'w>,
+}
+
+/// The rules as they are written. None are needed where analyzers alone stop machines: a verdict that `stops` something is
+/// a rule. `None` when nothing can be said about rules, which is reported.
+pub(super) fn written<'p>(
+    pack: &'p raw::Pack,
+    cx: &mut Cx<'_, '_>,
+) -> Option<Cow<'p, List<raw::Rule>>> {
+    if let Some(list) = &pack.rules {
+        return Some(Cow::Borrowed(list));
+    }
+    if pack.has("rules") {
+        return None;
+    }
+    let analyzers = pack.analyzers.as_ref().map_or(&[][..], |map| &map.entries);
+    let stops = |analyzer: &Named<raw::Analyzer>| {
+        let verdict = analyzer.value.as_ref()?.verdict.as_ref()?;
+        // One that could not be read is reported where it stands.
+        Some(match &verdict.stops {
+            Some(stops) => !stops.complete || !stops.items.is_empty(),
+            None => verdict.has("stops"),
+        })
+    };
+    if analyzers
+        .iter()
+        .any(|analyzer| stops(analyzer) == Some(true))
+    {
+        return Some(Cow::Owned(List {
+            complete: true,
+            at: pack.at.clone(),
+            ..List::default()
+        }));
+    }
+    let (message, help) = if analyzers.is_empty() {
+        (
+            "the key `rules` is missing",
+            "add `rules:`; docs/pack-reference.md says what it means",
+        )
+    } else {
+        (
+            "the key `rules` is missing, and no verdict of an analyzer stops anything",
+            "name what the danger of an analyzer stops, `verdict: { stops: [output], deadline: 500ms }`, or add `rules:`",
+        )
+    };
+    cx.findings
+        .error(Code::MissingKey, &pack.at, message, help)
+        .label("needs `rules`");
+    None
 }
 
 /// Checks the rules, and those that analyzers' verdicts are. Those with errors are left out; the pack does not load then.

@@ -43,8 +43,8 @@ record! {
         waveforms: Option<Map<Waveform>>,
         /// Foreign modules that turn values and blocks into tags and verdicts, by id.
         analyzers: Option<Map<Analyzer>>,
-        /// Conditions and what they cause.
-        rules: Req<List<Rule>>,
+        /// Conditions and what they cause. May be left out where the verdict of an analyzer `stops` an output.
+        rules: Option<List<Rule>>,
         /// Where state changes are told.
         alerts: Option<Alerts>,
     }
