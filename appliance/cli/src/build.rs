@@ -106,6 +106,8 @@ pub enum BuildError {
 /// A pack that loads.
 #[derive(Debug)]
 pub struct Checked {
+    /// The file that it was read from, as it was named.
+    pub path: PathBuf,
     /// The text.
     pub text: String,
     /// What it means.
@@ -193,6 +195,7 @@ pub fn check_bytes_with(
     let folder = Folder::of(path, unsigned);
     match rules_pack::load_bytes(&name, bytes, &folder) {
         Ok(loaded) => Ok(Checked {
+            path: path.to_owned(),
             text,
             plan: loaded.plan,
             warnings: loaded.warnings,

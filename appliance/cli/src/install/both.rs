@@ -85,7 +85,7 @@ pub(super) fn modules(engine: &Engine, plan: &Plan, beside: &Beside) -> Result<T
 }
 
 /// The cases in the file beside the module, if there is one.
-fn recorded(module: &ModuleFile, beside: &Beside) -> Result<Vec<Case>, BuildError> {
+pub(crate) fn recorded(module: &ModuleFile, beside: &Beside) -> Result<Vec<Case>, BuildError> {
     let path = beside.folder.join(&module.path);
     let path = path.with_extension("cases.yaml");
     if !path.exists() {
@@ -103,7 +103,7 @@ fn recorded(module: &ModuleFile, beside: &Beside) -> Result<Vec<Case>, BuildErro
 }
 
 /// Parameters of a recorded case. What has no default is given: the cases were checked.
-fn params(metadata: &Metadata, case: &Case) -> Vec<f64> {
+pub(crate) fn params(metadata: &Metadata, case: &Case) -> Vec<f64> {
     metadata
         .params
         .iter()
@@ -288,7 +288,7 @@ fn speaks(
 }
 
 /// Samples as they lie in a module's memory.
-fn values(bytes: &[u8], format: SampleFormat) -> Vec<f64> {
+pub(crate) fn values(bytes: &[u8], format: SampleFormat) -> Vec<f64> {
     match format {
         SampleFormat::F32 => {
             let (samples, _) = bytes.as_chunks::<4>();

@@ -5,7 +5,7 @@
 //! | here | reads files beside the pack, asks who vouches for a module, compiles |
 //! | `both` | the same frames through the product's sandbox and through the second engine, bit for bit (H-42) |
 
-mod both;
+pub(crate) mod both;
 
 use std::cell::RefCell;
 use std::fs::File;

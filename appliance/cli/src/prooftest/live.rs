@@ -11,6 +11,7 @@ use appliance_control::Proof;
 use rules_bundle::{BundleKey, LanePlan, Level, RulePlan};
 
 use super::ProofError;
+use super::known::{of_rule, silence};
 use super::report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report};
 use super::scene::{Scene, Stimulus};
 use super::watch::{self, Watch};
@@ -50,7 +51,7 @@ pub(super) fn on_the_machine(
     }
     let mut report = Report::begin(Mode::Machine, plan, hash);
     for lane in &plan.lanes {
-        let mut scene = match Scene::new(lane) {
+        let mut scene = match Scene::new(lane, &[]) {
             Ok(scene) => scene,
             Err(rules) => {
                 return Err(ProofError::NeverQuiet {
@@ -63,7 +64,11 @@ pub(super) fn on_the_machine(
             if rule.level != Level::Danger || only.is_some_and(|only| only != rule.id) {
                 continue;
             }
-            let (stimuli, open) = scene.stimuli(number);
+            let (stimuli, open) = if scene.is_of_analyzers(number) {
+                (of_analyzers(lane, rule), Vec::new())
+            } else {
+                scene.stimuli(number)
+            };
             report
                 .not_tested
                 .extend(open.into_iter().map(NotTested::from));
@@ -74,9 +79,43 @@ pub(super) fn on_the_machine(
                     Err(why) => report.not_tested.push(NotTested { what, why }),
                 }
             }
+            if scene.is_of_analyzers(number) {
+                report.note_unproved(&lane.name, &rule.id);
+            }
         }
     }
     Ok(report.end())
+}
+
+/// What a person must do for a rule that reads what analyzers derive: which signal that takes, they know.
+fn of_analyzers(lane: &LanePlan, rule: &RulePlan) -> Vec<Stimulus> {
+    let name = |tag: drivers_frame::TagId| {
+        let tag = lane.tags.get(usize::from(tag.0));
+        tag.map(|tag| tag.name.as_str())
+    };
+    let mut stimuli = Vec::new();
+    let mut looks_at = Vec::new();
+    for (_, analyzer, plan) in of_rule(lane, rule) {
+        let wave = plan.waveform.map(|used| usize::from(used.index.0));
+        let wave = wave.and_then(|index| lane.waveforms.get(index));
+        let tags = plan.inputs.iter().filter_map(|input| name(input.tag));
+        let signals: Vec<&str> = wave
+            .map(|wave| wave.name.as_str())
+            .into_iter()
+            .chain(tags)
+            .collect();
+        looks_at.push(format!("{analyzer} ({})", signals.join(", ")));
+        stimuli.extend(silence(lane, plan));
+    }
+    let shown = Stimulus {
+        origin: Some(format!(
+            "a signal that makes this rule true by what {} says: a shaker, a calibrator, or recorded blocks in the place of the sensor",
+            looks_at.join(" and ")
+        )),
+        ..Stimulus::default()
+    };
+    stimuli.insert(0, shown);
+    stimuli
 }
 
 /// One path. `Err` says why it was not walked.
@@ -193,11 +232,17 @@ fn path(
         lane: lane.name.clone(),
         rule: rule.id.clone(),
         stimulus: stimulus.describe(lane),
+        // What a person applied is in their own record.
+        stimulus_sha256: None,
+        analyzers: of_rule(lane, rule)
+            .map(|(_, name, _)| name.to_owned())
+            .collect(),
         outcome,
         why,
         cause: watch.cause.clone(),
         limit_ns: rule.deadline.map_or(0, drivers_frame::DurNs::as_ns),
         confirmed_ns: watch.confirmed_ns,
+        reset_refused: None,
         outputs: results,
     }))
 }

@@ -12,6 +12,7 @@
 //! Which thread: the command's main thread. May it block: yes. Hazards it looks for: H-57, H-58, H-59, H-62 and every
 //! path that never was walked.
 
+mod known;
 mod live;
 mod raw;
 mod report;
@@ -33,7 +34,9 @@ use crate::out::{Out, note};
 use crate::pack;
 use crate::settings::Settings;
 
-pub use report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report, VerifyError, verify};
+pub use report::{
+    AnalyzerUsed, Mode, NotTested, Outcome, OutputResult, PathResult, Report, VerifyError, verify,
+};
 pub use rig::Faults;
 pub use walk::simulate;
 
@@ -98,11 +101,9 @@ pub enum ProofError {
         /// Its rules.
         rules: Vec<String>,
     },
-    /// Nothing here makes an analyzer speak.
-    #[error(
-        "`{0}` is an analyzer, and a proof test has no blocks to make it speak: this is not built. Prove its verdict with recorded cases (`tripline test`), and the outputs with a pack without it"
-    )]
-    Analyzer(String),
+    /// The recorded cases of the pack.
+    #[error("{0}")]
+    Cases(String),
     /// Another bundle runs.
     #[error(
         "the guard at this socket runs bundle {running}, and this pack is bundle {pack}: a test of one says nothing of the other. Start the guard with this pack, or name its pack"
@@ -132,20 +133,6 @@ pub enum ProofError {
     Terminal(io::Error),
 }
 
-/// Whether everything in the plan can be moved by a proof test.
-///
-/// # Errors
-/// [`ProofError::Analyzer`].
-fn no_analyzers(plan: &rules_bundle::Plan) -> Result<(), ProofError> {
-    let mut names = plan
-        .lanes
-        .iter()
-        .flat_map(|lane| lane.analyzers().map(|(_, name, _)| name));
-    names
-        .next()
-        .map_or(Ok(()), |name| Err(ProofError::Analyzer(name.to_owned())))
-}
-
 /// `tripline prooftest`.
 pub(crate) fn prooftest(
     args: &ProoftestArgs,
@@ -162,7 +149,6 @@ pub(crate) fn prooftest(
         return Err(ProofError::NobodyThere.into());
     }
     let checked = pack::loaded(build::check_pack(path, settings.unsigned), settings)?;
-    no_analyzers(&checked.plan)?;
     known_rule(&checked, args.rule.as_deref())?;
     // Before anything moves: a test whose result cannot be signed is not begun.
     let key = file(&args.key, sign::Key::read_or_make(&args.key))?;
@@ -275,6 +261,9 @@ mod tests {
             lane: "main".to_owned(),
             rule: "overpressure".to_owned(),
             stimulus: "pump.pressure = 9 bar".to_owned(),
+            stimulus_sha256: None,
+            analyzers: Vec::new(),
+            reset_refused: Some(true),
             outcome: Outcome::Passed,
             why: None,
             cause: Some("condition".to_owned()),
@@ -337,6 +326,17 @@ mod tests {
         let mut open = report();
         open.paths[0].outcome = Outcome::NotProved;
         assert!(!open.end().passed);
+        let mut not_whole = report();
+        not_whole.note_unproved("main", "overpressure");
+        assert!(not_whole.clone().end().passed, "it passed by its condition");
+        not_whole.note_unproved("main", "bearing_danger");
+        let not_whole = not_whole.end();
+        assert!(!not_whole.passed);
+        assert!(
+            not_whole.text().contains("Not whole"),
+            "{}",
+            not_whole.text()
+        );
     }
 
     impl Report {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::sign::{self, Key};
 use crate::units;
 
-/// Version of the report's form.
-const FORM: u32 = 1;
+/// Version of the report's form. 2: modules, what stimuli were, resets.
+const FORM: u32 = 2;
 
 /// How a path went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,12 @@ pub struct PathResult {
     pub rule: String,
     /// What was done.
     pub stimulus: String,
+    /// SHA-256 of all that was shown, when it was declared beside the pack: hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stimulus_sha256: Option<String>,
+    /// The analyzers whose values the rule reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub analyzers: Vec<String>,
     /// How it went.
     pub outcome: Outcome,
     /// Why not passed.
@@ -72,8 +78,29 @@ pub struct PathResult {
     pub limit_ns: u64,
     /// From sample to confirmed stop as the guard measured it, in nanoseconds.
     pub confirmed_ns: Option<u64>,
+    /// Whether a reset was refused while the cause stood; absent when it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset_refused: Option<bool>,
     /// The outputs.
     pub outputs: Vec<OutputResult>,
+}
+
+/// An analyzer of the pack, and the module that it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalyzerUsed {
+    /// Lane.
+    pub lane: String,
+    /// The analyzer's id.
+    pub analyzer: String,
+    /// Name of the module.
+    pub module: String,
+    /// Version of the module.
+    pub version: u32,
+    /// SHA-256 of its `.wasm`, hexadecimal.
+    pub sha256: String,
+    /// Who signed it; absent when nobody did.
+    pub signer: Option<String>,
 }
 
 /// Something that was not tested.
@@ -118,13 +145,19 @@ pub struct Report {
     pub began_wall_ns: u64,
     /// End by the wall clock.
     pub ended_wall_ns: u64,
+    /// The analyzers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub analyzers: Vec<AnalyzerUsed>,
     /// What was tested.
     pub paths: Vec<PathResult>,
     /// What was not.
     pub not_tested: Vec<NotTested>,
+    /// Rules that stop by what an analyzer says, and that no signal that is known to be bad has made act in this test.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unproved: Vec<String>,
     /// Why the test ended before its end, if it did.
     pub broken_off: Option<String>,
-    /// Whether the test came to its end, at least one path passed and none failed.
+    /// Whether the test came to its end, at least one path passed, none failed, and no analyzer's rule is unproved.
     pub passed: bool,
 }
 
@@ -141,10 +174,24 @@ impl Report {
             bundle,
             began_wall_ns: wall_time::now_ns(),
             ended_wall_ns: 0,
+            analyzers: analyzers(plan),
             paths: Vec::new(),
             not_tested: Vec::new(),
+            unproved: Vec::new(),
             broken_off: None,
             passed: false,
+        }
+    }
+
+    /// Notes a rule that stops by what analyzers say, unless a signal that is known to be bad made it act.
+    pub(super) fn note_unproved(&mut self, lane: &str, rule: &str) {
+        let proved = self.paths.iter().any(|path| {
+            (path.lane.as_str(), path.rule.as_str()) == (lane, rule)
+                && path.outcome == Outcome::Passed
+                && path.cause.as_deref() == Some("condition")
+        });
+        if !proved {
+            self.unproved.push(rule.to_owned());
         }
     }
 
@@ -152,7 +199,10 @@ impl Report {
     pub(super) fn end(mut self) -> Self {
         self.ended_wall_ns = wall_time::now_ns();
         let any = |outcome| self.paths.iter().any(|path| path.outcome == outcome);
-        self.passed = self.broken_off.is_none() && any(Outcome::Passed) && !any(Outcome::Failed);
+        self.passed = self.broken_off.is_none()
+            && any(Outcome::Passed)
+            && !any(Outcome::Failed)
+            && self.unproved.is_empty();
         self
     }
 
@@ -172,6 +222,9 @@ impl Report {
             wall_time::rfc3339(self.began_wall_ns),
             wall_time::rfc3339(self.ended_wall_ns)
         );
+        for used in &self.analyzers {
+            let _ = writeln!(text, "analyzer {}: {}", used.analyzer, used.words());
+        }
         let _ = writeln!(text, "{}\n", self.notice);
         for path in &self.paths {
             let _ = writeln!(
@@ -187,12 +240,22 @@ impl Report {
             if let Some(why) = &path.why {
                 let _ = writeln!(text, "            {why}");
             }
+            if let Some(sha256) = &path.stimulus_sha256 {
+                let _ = writeln!(text, "            stimulus sha256 {sha256}");
+            }
         }
         if !self.not_tested.is_empty() {
             let _ = writeln!(text, "\nNot tested:");
             for open in &self.not_tested {
                 let _ = writeln!(text, "  {}: {}", open.what, open.why);
             }
+        }
+        if !self.unproved.is_empty() {
+            let _ = writeln!(
+                text,
+                "\nNot whole: nothing that is known to be bad has made these act: {}",
+                self.unproved.join(", ")
+            );
         }
         if let Some(cause) = &self.broken_off {
             let _ = writeln!(
@@ -215,6 +278,46 @@ impl Report {
         );
         text
     }
+}
+
+impl AnalyzerUsed {
+    fn words(&self) -> String {
+        let signer = self.signer.as_ref().map_or_else(
+            || "signed by nobody".to_owned(),
+            |signer| format!("signed by {signer}"),
+        );
+        format!(
+            "module {} version {}, sha256 {}, {signer}",
+            self.module, self.version, self.sha256
+        )
+    }
+}
+
+fn analyzers(plan: &rules_bundle::Plan) -> Vec<AnalyzerUsed> {
+    let lanes = plan.lanes.iter();
+    let all = lanes.flat_map(|lane| {
+        lane.analyzers()
+            .map(move |(_, name, one)| (lane, name, one))
+    });
+    all.filter_map(|(lane, name, analyzer)| {
+        let module = plan.modules.get(usize::from(analyzer.module))?;
+        Some(AnalyzerUsed {
+            lane: lane.name.clone(),
+            analyzer: name.to_owned(),
+            module: module.name.clone(),
+            version: module.version,
+            sha256: module
+                .sha256
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            signer: module
+                .signature
+                .as_ref()
+                .map(|signed| signed.signer.clone()),
+        })
+    })
+    .collect()
 }
 
 fn output_line(output: &OutputResult, limit_ns: u64) -> String {
@@ -290,7 +393,8 @@ pub enum VerifyError {
 /// [`VerifyError`].
 pub fn verify(bytes: &[u8], public_key: &str) -> Result<Report, VerifyError> {
     let signed: Signed = serde_json::from_slice(bytes)?;
-    if signed.report.form != FORM {
+    // Form 1 is form 2 without what is new in it.
+    if !(1..=FORM).contains(&signed.report.form) {
         return Err(VerifyError::OtherForm(signed.report.form));
     }
     let public_key = public_key.trim();

@@ -6,6 +6,7 @@
 mod inside;
 mod payload;
 mod stage;
+mod waves;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,14 +22,18 @@ use rules_bundle::{LinkPlan, Plan};
 use rumqttc::{Client, MqttOptions};
 
 use super::raw;
-use super::scene::{Do, Untested};
+use super::scene::{Do, Play, Untested};
 use inside::{Contactor, Inside, Lane};
 use stage::{Book, Draft, rewrite};
+use waves::Wave;
+pub(super) use waves::block_interval;
 
 /// How often contactors are looked at.
 const STEP: Duration = Duration::from_millis(1);
 /// How often an MQTT topic is published and a living sensor's value moves.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
+/// What a message is longer than its payload: topic, header, and all messages of plain values.
+const MESSAGE_BYTES_MORE: usize = 65_536;
 /// A simulated contactor takes this share of the time that the pack gives it.
 const CONTACTOR_SHARE: u32 = 4;
 
@@ -139,7 +144,16 @@ impl World {
                 .iter()
                 .map(|output| book.output(output, faults))
                 .collect();
-            lanes.push(Lane { inputs, outputs });
+            let waves = lane
+                .waveforms
+                .iter()
+                .map(|wave| Wave::draft(wave, lane, &mut book))
+                .collect();
+            lanes.push(Lane {
+                inputs,
+                outputs,
+                waves,
+            });
         }
         let written = book
             .stations
@@ -151,7 +165,9 @@ impl World {
         for (index, draft) in book.stations.iter().enumerate() {
             stations.with_image(index, |image, _| draft.preset(image));
         }
-        let broker = if topics.is_empty() {
+        let waves = lanes.iter().flat_map(|lane| &lane.waves);
+        let largest = waves.filter_map(Wave::payload_bytes).max();
+        let broker = if topics.is_empty() && largest.is_none() {
             None
         } else {
             Some(broker::start(0).map_err(|error| io::Error::other(error.to_string()))?)
@@ -168,10 +184,11 @@ impl World {
         let mut threads = Vec::new();
         let client = match &broker {
             Some(broker) => {
-                let (client, mut connection) = Client::new(
-                    MqttOptions::new("tripline-prooftest", "127.0.0.1", broker.address().port()),
-                    64,
-                );
+                let mut options =
+                    MqttOptions::new("tripline-prooftest", "127.0.0.1", broker.address().port());
+                let bytes = largest.unwrap_or(0).saturating_add(MESSAGE_BYTES_MORE);
+                options.set_max_packet_size(bytes, bytes);
+                let (client, mut connection) = Client::new(options, 64);
                 let ended = Arc::clone(&stop);
                 threads.push(spawn("prooftest-mqtt", move || {
                     for event in connection.iter() {
@@ -193,6 +210,7 @@ impl World {
             let mut up = false;
             while !ended.load(Ordering::Acquire) {
                 running.step();
+                running.play(publisher.as_ref());
                 if Instant::now() >= publish_at {
                     publish_at = Instant::now() + PUBLISH_EVERY;
                     up = !up;
@@ -238,6 +256,15 @@ impl World {
         drop(lanes);
         self.inside.show(&input, input.value);
         self.inside.fail(&input);
+    }
+
+    /// From its next block on, a waveform is played so.
+    pub(super) fn play(&self, lane: usize, wave: usize, play: &Play) {
+        let mut lanes = self.inside.lanes();
+        let waves = lanes.get_mut(lane).map(|lane| &mut lane.waves);
+        if let Some(wave) = waves.and_then(|waves| waves.get_mut(wave)) {
+            wave.play(play);
+        }
     }
 
     /// How an input that fails does it.

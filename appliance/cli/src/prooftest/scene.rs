@@ -7,12 +7,13 @@ mod stimulus;
 
 use std::collections::BTreeSet;
 
-use drivers_frame::ValueCodec;
+use drivers_frame::{TagId, ValueCodec};
 use rules_bundle::{LanePlan, Level, OnBad, RulePlan};
 use rules_expr::Tri;
 
-use plan::{codecs, echoes, inputs_of, middle, readers, tag_id};
-pub(super) use stimulus::{Do, Stimulus, Untested};
+use plan::{codecs, derived, echoes, middle, readers};
+pub(super) use plan::{inputs_of, tag_id};
+pub(super) use stimulus::{Do, Moment, Piece, Play, Stimulus, Untested};
 
 /// Values tried for one tag.
 const CANDIDATES_MAX: usize = 64;
@@ -33,11 +34,18 @@ pub(super) struct Scene<'a> {
     fixed: BTreeSet<usize>,
     /// Rules that read each tag.
     readers: Vec<Vec<usize>>,
+    /// Inputs that move by themselves: feedbacks, places that an output writes, what analyzers derive.
+    moves_itself: BTreeSet<usize>,
+    /// What analyzers derive.
+    derived: BTreeSet<usize>,
+    /// Rules that read what an analyzer derives: what that is, only the module knows.
+    of_analyzers: BTreeSet<usize>,
 }
 
 impl<'a> Scene<'a> {
-    /// A lane whose inputs are chosen so that nothing trips. The error names the danger rules for which that failed.
-    pub(super) fn new(plan: &'a LanePlan) -> Result<Self, Vec<String>> {
+    /// A lane whose inputs are chosen so that nothing trips; those of `rest` are as they are there, unless that trips a rule
+    /// over plain inputs. The error names the danger rules for which no choice was found.
+    pub(super) fn new(plan: &'a LanePlan, rest: &[(TagId, f64)]) -> Result<Self, Vec<String>> {
         let codecs = codecs(plan);
         let mut fixed = BTreeSet::new();
         let mut values: Vec<f64> = codecs.iter().map(|codec| middle(codec.as_ref())).collect();
@@ -55,6 +63,15 @@ impl<'a> Scene<'a> {
             fixed.insert(tag);
             if let Some(known) = values.get_mut(tag) {
                 *known = value;
+            }
+        }
+        let derived = derived(plan);
+        fixed.extend(&derived);
+        let moves_itself = fixed.clone();
+        for (tag, value) in rest {
+            let tag = usize::from(tag.0);
+            if let Some(known) = values.get_mut(tag).filter(|_| !fixed.contains(&tag)) {
+                *known = *value;
             }
         }
         let enables = plan.rules.iter().flat_map(|rule| {
@@ -77,6 +94,14 @@ impl<'a> Scene<'a> {
             codecs,
             values,
             fixed,
+            moves_itself,
+            of_analyzers: (0..plan.rules.len())
+                .filter(|rule| {
+                    let rule = plan.rules.get(*rule);
+                    rule.is_some_and(|rule| !inputs_of(plan, &rule.programs).is_disjoint(&derived))
+                })
+                .collect(),
+            derived,
         };
         scene.calm();
         let tripping: Vec<String> = (0..plan.rules.len())
@@ -98,6 +123,24 @@ impl<'a> Scene<'a> {
     /// Whether a tag's value is not ours to choose.
     pub(super) fn is_fixed(&self, tag: usize) -> bool {
         self.fixed.contains(&tag)
+    }
+
+    /// Whether a tag moves by itself.
+    pub(super) fn moves_itself(&self, tag: usize) -> bool {
+        self.moves_itself.contains(&tag)
+    }
+
+    /// Whether the stop itself changes nothing that the rule reads: then its cause stands as long as it is shown.
+    pub(super) fn stands_after_the_stop(&self, rule: usize) -> bool {
+        let rule = self.plan.rules.get(rule);
+        let inputs = rule.map(|rule| inputs_of(self.plan, &rule.programs));
+        let moves = |tag: &usize| self.moves_itself(*tag) && !self.derived.contains(tag);
+        inputs.is_some_and(|inputs| !inputs.iter().any(moves))
+    }
+
+    /// Whether a rule reads what an analyzer derives.
+    pub(super) fn is_of_analyzers(&self, rule: usize) -> bool {
+        self.of_analyzers.contains(&rule)
     }
 
     /// What must trip rule `rule`, and what of it cannot be tested.
@@ -169,11 +212,11 @@ impl<'a> Scene<'a> {
                 .collect();
             match self.common_value_that_trips(rule, &group, false) {
                 Some(value) => stimuli.push(Stimulus {
-                    before: Vec::new(),
                     inputs: group
                         .iter()
                         .map(|tag| (tag_id(*tag), Do::Show(value)))
                         .collect(),
+                    ..Stimulus::default()
                 }),
                 None => untested.push(Untested {
                     what: format!(
@@ -187,8 +230,8 @@ impl<'a> Scene<'a> {
             }
             if voting.on_bad == OnBad::Trip {
                 stimuli.push(Stimulus {
-                    before: Vec::new(),
                     inputs: group.iter().map(|tag| (tag_id(*tag), Do::Fail)).collect(),
+                    ..Stimulus::default()
                 });
             }
         }
@@ -235,6 +278,7 @@ impl<'a> Scene<'a> {
         Some(Stimulus {
             before,
             inputs: vec![(tag_id(tag), act.0)],
+            ..Stimulus::default()
         })
     }
 
@@ -374,7 +418,7 @@ mod tests {
     #[test]
     fn an_over_limit_rule_is_tripped_by_its_value_and_by_its_failure() {
         let plan = plan(include_str!("../../../../rules/packs/pump-minimal.yaml"));
-        let mut scene = Scene::new(&plan).unwrap();
+        let mut scene = Scene::new(&plan, &[]).unwrap();
         let (stimuli, untested) = scene.stimuli(0);
         assert_eq!(untested, []);
         assert_eq!(stimuli.len(), 2);
@@ -397,7 +441,7 @@ mod tests {
              - {{ id: both, when: a > 50 bar && b, level: danger, stops: [run], deadline: 10s, message: m }}\n  \
              - {{ id: moves, when: \"rate(a, 1s) > 5 bar/s\", level: danger, stops: [run], deadline: 10s, message: m }}\n"
         ));
-        let mut scene = Scene::new(&plan).unwrap();
+        let mut scene = Scene::new(&plan, &[]).unwrap();
         let (stimuli, _) = scene.stimuli(0);
         let decided: Vec<u16> = stimuli
             .iter()
@@ -424,7 +468,7 @@ mod tests {
         ] {
             let plan = rules_pack::load("pack.yaml", text).unwrap().plan;
             for lane in &plan.lanes {
-                let mut scene = Scene::new(lane).unwrap();
+                let mut scene = Scene::new(lane, &[]).unwrap();
                 for (index, rule) in lane.rules.iter().enumerate() {
                     if rule.level == Level::Danger {
                         let (stimuli, untested) = scene.stimuli(index);

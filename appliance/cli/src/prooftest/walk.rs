@@ -6,12 +6,13 @@ mod process;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use drivers_frame::DurNs;
+use drivers_frame::{DurNs, TagId};
 use rules_bundle::{LanePlan, Level, Plan, RulePlan, StopCategory};
 
+use super::known::{Known, of_rule};
 use super::report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report};
 use super::rig::{Faults, World};
-use super::scene::{Do, Scene, Stimulus, Untested};
+use super::scene::{Do, Play, Scene, Stimulus, Untested, inputs_of};
 use super::watch::{self, Watch};
 use super::{ProofError, Say};
 use crate::build::{self, BuildError, Checked};
@@ -40,10 +41,12 @@ pub fn simulate(
     only: Option<&str>,
     say: Say<'_>,
 ) -> Result<Report, ProofError> {
+    let known = Known::read(&checked)?;
     let folder = process::folder()?;
     // Nothing is left of this guard: its key goes with its folder.
     let key = trust::bundle_key_at(&folder.path().join("bundle.key")).map_err(BuildError::Key)?;
     let original = Checked {
+        path: checked.path.clone(),
         text: checked.text.clone(),
         plan: checked.plan.clone(),
         warnings: Vec::new(),
@@ -59,6 +62,7 @@ pub fn simulate(
     let mut plan = checked.plan.clone();
     let world = World::build(&mut plan, faults, &mut untested).map_err(ProofError::World)?;
     let built = Checked {
+        path: checked.path,
         text: checked.text,
         plan: plan.clone(),
         warnings: Vec::new(),
@@ -66,21 +70,33 @@ pub fn simulate(
     };
     let built = build::compile(built, &key)?;
     let mut scenes = Vec::with_capacity(plan.lanes.len());
-    for (index, lane) in plan.lanes.iter().enumerate() {
-        let scene = Scene::new(lane).map_err(|rules| ProofError::NeverQuiet {
+    let mut rests = Vec::with_capacity(plan.lanes.len());
+    for lane in &plan.lanes {
+        let rest = known.rest(lane);
+        let scene = Scene::new(lane, &rest.tags).map_err(|rules| ProofError::NeverQuiet {
             lane: lane.name.clone(),
             rules,
         })?;
-        calm(&world, index, lane, &scene);
+        rests.push(rest.waves);
         scenes.push(scene);
     }
-    let guard = GuardProcess::start(program, folder, &built.bytes, &key)?;
+    let unsigned = plan
+        .modules
+        .iter()
+        .any(rules_bundle::ModulePlan::is_unsigned);
     let mut walk = Walk {
         world: &world,
-        socket: guard.socket.clone(),
+        known: &known,
+        rests: &rests,
+        socket: PathBuf::new(),
         slack: slack(&plan),
         say,
     };
+    for (index, (lane, scene)) in plan.lanes.iter().zip(&scenes).enumerate() {
+        walk.calm(index, lane, scene);
+    }
+    let guard = GuardProcess::start(program, folder, &built.bytes, &key, unsigned)?;
+    walk.socket.clone_from(&guard.socket);
     walk.all(&plan, &mut scenes, only, &mut report, &mut untested)?;
     report
         .not_tested
@@ -94,15 +110,6 @@ impl From<Untested> for NotTested {
         Self {
             what: open.what,
             why: open.why,
-        }
-    }
-}
-
-/// Shows on every input the value at which nothing trips.
-fn calm(world: &World, index: usize, lane: &LanePlan, scene: &Scene<'_>) {
-    for (tag, value) in (0_u16..).zip(&scene.values) {
-        if !scene.is_fixed(usize::from(tag)) || !is_feedback(lane, tag) {
-            world.apply(index, drivers_frame::TagId(tag), Do::Show(*value));
         }
     }
 }
@@ -133,6 +140,8 @@ fn slack(plan: &Plan) -> Duration {
                 power_off_after, ..
             } => power_off_after,
         });
+        let waves = lane.waveforms.iter().map(|wave| wave.stale_after);
+        let stale = stale.chain(waves);
         let all = windows.chain(stale).chain(back).chain(delays).chain(stops);
         longest = all.fold(longest, DurNs::max);
     }
@@ -145,6 +154,9 @@ const fn span(time: DurNs) -> Duration {
 
 struct Walk<'a> {
     world: &'a World,
+    known: &'a Known,
+    /// What waveforms show while nothing trips, by lane.
+    rests: &'a [Vec<Play>],
     socket: PathBuf,
     slack: Duration,
     say: Say<'a>,
@@ -178,13 +190,25 @@ impl Walk<'_> {
                         what: format!("rule {}", rule.id),
                         why: format!("the guard could not be reset before it: {cause}"),
                     });
+                    if scene.is_of_analyzers(number) {
+                        report.note_unproved(&lane.name, &rule.id);
+                    }
                     continue;
                 }
-                let (stimuli, open) = scene.stimuli(number);
+                let (stimuli, open) = if scene.is_of_analyzers(number) {
+                    self.known.stimuli(lane, scene, number)
+                } else {
+                    scene.stimuli(number)
+                };
                 untested.extend(open);
+                let stands = scene.stands_after_the_stop(number);
                 for stimulus in stimuli {
+                    let stands = stands && !stimulus.passes;
                     for (tag, value) in &stimulus.before {
                         self.world.apply(index, *tag, Do::Show(*value));
+                    }
+                    for (wave, play) in &stimulus.before_waves {
+                        self.world.play(index, *wave, play);
                     }
                     if let Next::Stuck(cause) = self.arm(plan)? {
                         untested.push(Untested {
@@ -195,7 +219,7 @@ impl Walk<'_> {
                         stuck = Some(cause);
                         break;
                     }
-                    let result = self.path(index, lane, rule, &stimulus)?;
+                    let result = self.path(index, lane, rule, &stimulus, stands)?;
                     (self.say)(&format!(
                         "{:<10}  {}: {}",
                         result.outcome.as_str(),
@@ -203,16 +227,35 @@ impl Walk<'_> {
                         result.stimulus
                     ));
                     report.paths.push(result);
-                    let before = stimulus.before.iter().map(|(tag, _)| tag);
-                    for tag in stimulus.inputs.iter().map(|(tag, _)| tag).chain(before) {
-                        if let Some(value) = scene.values.get(usize::from(tag.0)) {
-                            self.world.apply(index, *tag, Do::Show(*value));
-                        }
-                    }
+                    self.calm(index, lane, scene);
+                }
+                if scene.is_of_analyzers(number) {
+                    report.note_unproved(&lane.name, &rule.id);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Shows on every input the value at which nothing trips.
+    fn calm(&self, index: usize, lane: &LanePlan, scene: &Scene<'_>) {
+        for (tag, value) in (0_u16..).zip(&scene.values) {
+            if !scene.is_fixed(usize::from(tag)) || !is_feedback(lane, tag) {
+                self.world.apply(index, TagId(tag), Do::Show(*value));
+            }
+        }
+        for (wave, play) in self.rests.get(index).into_iter().flatten().enumerate() {
+            self.world.play(index, wave, play);
+        }
+    }
+
+    fn act(&self, lane: usize, inputs: &[(TagId, Do)], waves: &[(usize, Play)]) {
+        for (tag, act) in inputs {
+            self.world.apply(lane, *tag, *act);
+        }
+        for (wave, play) in waves {
+            self.world.play(lane, *wave, play);
+        }
     }
 
     /// Resets until everything runs.
@@ -256,12 +299,14 @@ impl Walk<'_> {
         Ok(status.state.permits())
     }
 
+    /// `stands`: what makes the rule true is there as long as it is shown.
     fn path(
         &mut self,
         index: usize,
         lane: &LanePlan,
         rule: &RulePlan,
         stimulus: &Stimulus,
+        stands: bool,
     ) -> Result<PathResult, ProofError> {
         let mut watch = Watch::begin(&self.socket, &rule.id)?;
         let stopped: Vec<usize> = outputs_of(lane, rule);
@@ -271,19 +316,24 @@ impl Walk<'_> {
             words.push_str(&format!(" ({})", self.world.way_of_failing(index, *tag)));
         }
         let began = self.world.now();
-        for (tag, act) in &stimulus.inputs {
-            self.world.apply(index, *tag, *act);
-        }
+        self.act(index, &stimulus.inputs, &stimulus.waves);
+        let mut later = stimulus.later.iter().peekable();
+        let mut agreed = false;
         let mut ask_at = Instant::now();
         let give_up = Instant::now() + span(limit) + self.slack + PATIENCE;
         while Instant::now() < give_up {
             watch.take(LOOK_EVERY)?;
+            let passed = self.world.now().saturating_sub(began);
+            while let Some(moment) = later.next_if(|moment| moment.after <= passed) {
+                self.act(index, &moment.inputs, &moment.waves);
+            }
             let all_safe = stopped
                 .iter()
                 .all(|output| self.has_stopped(index, *output, began));
             if watch.cause.is_some() && all_safe && Instant::now() >= ask_at {
                 ask_at = Instant::now() + LOOK_EVERY * 10;
                 if self.guard_agrees(lane, &stopped)? {
+                    agreed = true;
                     break;
                 }
             }
@@ -291,6 +341,11 @@ impl Walk<'_> {
                 break;
             }
         }
+        let reset_refused = if agreed && stands && stimulus.later.is_empty() {
+            self.is_reset_refused(lane, rule)?
+        } else {
+            None
+        };
         // What was said meanwhile.
         watch.take(LOOK_EVERY * 20)?;
         let mut outputs = Vec::new();
@@ -301,6 +356,13 @@ impl Walk<'_> {
             outputs.push(result);
         }
         let cause = watch.cause.clone();
+        let analyzers: Vec<String> = of_rule(lane, rule)
+            .map(|(_, name, _)| name.to_owned())
+            .collect();
+        let failed = watch
+            .failed
+            .iter()
+            .find(|(name, _)| analyzers.contains(name));
         let faster = watch.latched_by.iter().find(|other| **other != rule.id);
         let outcome = if let (None, None, Some(other)) = (&cause, &why, faster) {
             why = Some(format!(
@@ -308,13 +370,28 @@ impl Walk<'_> {
             ));
             Outcome::NotProved
         } else if cause.is_none() {
-            why.get_or_insert_with(|| "the rule did not see it".to_owned());
+            why = Some(match (failed, why) {
+                (Some((analyzer, fault)), _) => format!("{analyzer} failed ({fault})"),
+                (None, _) if analyzers.is_empty() => "the rule did not see it".to_owned(),
+                (None, _) => format!(
+                    "{} said nothing that makes the rule true",
+                    analyzers.join(" and ")
+                ),
+            });
             Outcome::Failed
         } else if outputs.iter().any(|output| !output.passed) {
             Outcome::Failed
         } else if watch.missed {
             why = Some("the guard says that the rule's deadline was missed".to_owned());
             Outcome::Failed
+        } else if reset_refused == Some(false) {
+            why = Some("it was reset while its cause stood".to_owned());
+            Outcome::Failed
+        } else if let Some((analyzer, fault)) = failed.filter(|_| stimulus.shows_values()) {
+            why = Some(format!(
+                "stopped because {analyzer} failed ({fault}), not because of what it said"
+            ));
+            Outcome::NotProved
         } else if stimulus.shows_values() && cause.as_deref() != Some("condition") {
             why = Some(format!(
                 "stopped by `{}`, not by its condition: the setpoint is not proved",
@@ -328,13 +405,30 @@ impl Walk<'_> {
             lane: lane.name.clone(),
             rule: rule.id.clone(),
             stimulus: words,
+            stimulus_sha256: stimulus.origin.as_ref().map(|_| stimulus.digest()),
+            analyzers,
             outcome,
             why,
             cause,
             limit_ns: limit.as_ns(),
             confirmed_ns: watch.confirmed_ns,
+            reset_refused,
             outputs,
         })
+    }
+
+    /// Presses the reset while the cause stands. `None`: it does not stand any more.
+    fn is_reset_refused(
+        &self,
+        lane: &LanePlan,
+        rule: &RulePlan,
+    ) -> Result<Option<bool>, ProofError> {
+        let status = watch::status(&self.socket)?;
+        let stands = watch::is_active(&status, &lane.name, &rule.id);
+        if !stands {
+            return Ok(None);
+        }
+        Ok(Some(watch::reset(&self.socket)?.is_err()))
     }
 
     fn has_stopped(&self, lane: usize, output: usize, began: Duration) -> bool {
@@ -453,7 +547,8 @@ fn limit(
     index: usize,
 ) -> DurNs {
     let mut before = DurNs::ZERO;
-    for (tag, act) in &stimulus.inputs {
+    let inputs = stimulus.moments().flat_map(|(inputs, _)| inputs);
+    for (tag, act) in inputs {
         match act {
             Do::Show(_) => {
                 let windows = lane.windows.iter().filter(|window| window.tag == *tag);
@@ -466,5 +561,13 @@ fn limit(
             Do::Fail => {}
         }
     }
+    // Windows over what analyzers derive fill with the stimulus too.
+    let own = inputs_of(lane, &rule.programs);
+    let windows = lane
+        .windows
+        .iter()
+        .filter(|window| own.contains(&usize::from(window.tag.0)));
+    before = windows.map(|window| window.span).fold(before, DurNs::max);
+    let before = before.plus(stimulus.takes);
     rule.deadline.unwrap_or(DEADLINE_DEFAULT).plus(before)
 }

@@ -28,6 +28,8 @@ pub(super) struct Watch {
     pub(super) faults: Vec<(String, String)>,
     /// Rules that latched an output.
     pub(super) latched_by: Vec<String>,
+    /// Analyzers that failed, and how.
+    pub(super) failed: Vec<(String, String)>,
 }
 
 impl Watch {
@@ -44,6 +46,7 @@ impl Watch {
             edm_faults: Vec::new(),
             faults: Vec::new(),
             latched_by: Vec::new(),
+            failed: Vec::new(),
         })
     }
 
@@ -72,6 +75,9 @@ impl Watch {
                 } => self.latched_by.push(rule),
                 EventBody::EdmFault { output } => self.edm_faults.push(output),
                 EventBody::OutputFault { output, cause } => self.faults.push((output, cause)),
+                EventBody::AnalyzerFault {
+                    analyzer, cause, ..
+                } => self.failed.push((analyzer, cause)),
                 _ => {}
             }
         }
@@ -99,6 +105,13 @@ pub(super) fn status(socket: &Path) -> Result<Box<Status>, ClientError> {
 pub(super) fn output<'s>(status: &'s Status, lane: &str, name: &str) -> Option<&'s OutputStatus> {
     let lane = status.lanes.iter().find(|known| known.name == lane)?;
     lane.outputs.iter().find(|known| known.name == name)
+}
+
+/// Whether a rule's cause stands now.
+pub(super) fn is_active(status: &Status, lane: &str, rule: &str) -> bool {
+    let lane = status.lanes.iter().find(|known| known.name == lane);
+    let rule = lane.and_then(|lane| lane.rules.iter().find(|known| known.id == rule));
+    rule.is_some_and(|rule| rule.state == "active")
 }
 
 /// Acknowledges what waits for it and presses the reset. `Err` says what stands against it.

@@ -10,6 +10,7 @@ use rules_bundle::SubscriptionPlan;
 use rumqttc::{Client, QoS};
 
 use super::payload::payload;
+use super::waves::Wave;
 use super::{Driven, Input, Place};
 use crate::prooftest::raw;
 
@@ -30,6 +31,7 @@ pub(super) struct Contactor {
 pub(super) struct Lane {
     pub(super) inputs: Vec<Input>,
     pub(super) outputs: Vec<Driven>,
+    pub(super) waves: Vec<Wave>,
 }
 
 pub(super) struct Inside {
@@ -147,6 +149,17 @@ impl Inside {
                 self.stations.with_image(lost.station, |image, _| {
                     image.set_answering(Answering::WritesLost);
                 });
+            }
+        }
+    }
+
+    /// Blocks that are due are there, as a window of registers or as a message.
+    pub(super) fn play(&self, client: Option<&Client>) {
+        let now = self.stations.now();
+        let mut lanes = self.lanes();
+        for wave in lanes.iter_mut().flat_map(|lane| &mut lane.waves) {
+            if let Some((sequence, raw)) = wave.next(now) {
+                wave.show(&self.stations, client, sequence, &raw);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use drivers_sim::broker::Broker;
 use drivers_sim::image::{Block, Image, Permit, StationMap, StationWatchdog, Table};
 use drivers_sim::stations::Stations;
-use rules_bundle::{LinkPlan, OutputPlan, OutputTarget, Plan, Wait, WatchdogPlan};
+use rules_bundle::{LinkPlan, OutputPlan, OutputTarget, Plan, Wait, WatchdogPlan, WaveformSource};
 
 use super::inside::Contactor;
 use super::{CONTACTOR_SHARE, Driven, Faults, Input, Place};
@@ -201,6 +201,11 @@ pub(super) fn rewrite(plan: &mut Plan, book: &Book, stations: &Stations, broker:
             here(&mut output.host, &mut output.port, output.unit);
         }
         // The host of the test is not the host of the machine: a lane that spins would starve the devices beside it.
+        for wave in &mut lane.waveforms {
+            if let WaveformSource::Mqtt { envelope, .. } = &mut wave.source {
+                *envelope = None;
+            }
+        }
         lane.cpu = None;
         lane.wait = Wait::Park;
     }

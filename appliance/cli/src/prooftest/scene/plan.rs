@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use drivers_frame::{TagId, ValueCodec, ValueType};
-use rules_bundle::{ExtractPlan, LanePlan, LinkPlan, OutputTarget, Table};
+use rules_bundle::{AnalyzerPlan, ExtractPlan, LanePlan, LinkPlan, OutputTarget, Table};
 use rules_expr::{Op, Program};
 
 use crate::prooftest::raw;
 
-pub(super) fn tag_id(tag: usize) -> TagId {
+pub(crate) fn tag_id(tag: usize) -> TagId {
     TagId(u16::try_from(tag).unwrap_or(u16::MAX))
 }
 
@@ -70,6 +70,17 @@ pub(super) fn echoes(plan: &LanePlan) -> Vec<(usize, f64)> {
     echoes
 }
 
+/// Tags that analyzers derive.
+pub(super) fn derived(plan: &LanePlan) -> BTreeSet<usize> {
+    let of = |analyzer: &AnalyzerPlan| {
+        let own = [analyzer.verdict, analyzer.cause];
+        let outputs = analyzer.outputs.iter().map(|output| output.tag);
+        outputs.chain(own).collect::<Vec<_>>()
+    };
+    let tags = plan.analyzers().flat_map(|(_, _, analyzer)| of(analyzer));
+    tags.map(|tag| usize::from(tag.0)).collect()
+}
+
 /// The codec of each tag.
 pub(super) fn codecs(plan: &LanePlan) -> Vec<Option<ValueCodec>> {
     let mut codecs = vec![None; plan.tags.len()];
@@ -106,7 +117,7 @@ pub(super) fn codecs(plan: &LanePlan) -> Vec<Option<ValueCodec>> {
 }
 
 /// The tags that these programs read, by themselves, through windows, ages or qualities.
-pub(super) fn inputs_of(plan: &LanePlan, programs: &[Program]) -> BTreeSet<usize> {
+pub(crate) fn inputs_of(plan: &LanePlan, programs: &[Program]) -> BTreeSet<usize> {
     let mut inputs = BTreeSet::new();
     for op in programs.iter().flat_map(Program::ops) {
         if let Op::Slot(slot) | Op::SlotBool(slot) = op

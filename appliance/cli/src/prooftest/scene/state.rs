@@ -92,10 +92,17 @@ impl Scene<'_> {
 
     /// False, and false again after it was true: beyond its dead band.
     pub(super) fn is_quiet(&self, rule: usize) -> bool {
+        if self.is_of_analyzers(rule) {
+            // Seen when the guard arms.
+            return true;
+        }
         self.truth(rule, false) == Tri::False && self.truth(rule, true) == Tri::False
     }
 
     pub(super) fn truth(&self, rule: usize, hold: bool) -> Tri {
+        if self.is_of_analyzers(rule) {
+            return Tri::False;
+        }
         let Some(known) = self.plan.rules.get(rule) else {
             return Tri::Bad;
         };
@@ -125,12 +132,54 @@ impl Scene<'_> {
         }
     }
 
+    /// Whether a rule is true as long as these tags show what lies between two values each, whatever all others that
+    /// analyzers derive may be; plain inputs are at rest.
+    pub(crate) fn is_declared_true(&self, rule: usize, declared: &[(TagId, f64, f64)]) -> bool {
+        let Some(known) = self.plan.rules.get(rule) else {
+            return false;
+        };
+        let need = known
+            .voting
+            .and_then(|index| self.plan.votings.get(usize::from(index)))
+            .map_or(1, |voting| usize::from(voting.need));
+        let at = |pick: fn(&(TagId, f64, f64)) -> f64| {
+            let mut tags: Vec<SlotValue> = (0..self.plan.tags.len())
+                .map(|tag| SlotValue {
+                    value: self.values.get(tag).copied().unwrap_or(0.0),
+                    usable: !self.derived.contains(&tag),
+                })
+                .collect();
+            for one in declared {
+                if let Some(slot) = tags.get_mut(usize::from(one.0.0)) {
+                    (slot.value, slot.usable) = (pick(one), true);
+                }
+            }
+            let slots = self.slots_of(&tags);
+            let programs = known.programs.iter();
+            programs
+                .filter(|program| eval(program, &slots, false) == Tri::True)
+                .count()
+                >= need
+        };
+        // Both ends, and what lies between them.
+        at(|one| one.1) && at(|one| one.2) && at(|one| f64::midpoint(one.1, one.2))
+    }
+
     /// What the lane would hand to its rules after everything stood still for long.
     pub(super) fn slots(&self) -> Vec<SlotValue> {
+        let tags: Vec<SlotValue> = (0..self.plan.tags.len())
+            .map(|tag| SlotValue {
+                value: self.values.get(tag).copied().unwrap_or(0.0),
+                usable: !self.bad.get(tag).copied().unwrap_or(true),
+            })
+            .collect();
+        self.slots_of(&tags)
+    }
+
+    fn slots_of(&self, values: &[SlotValue]) -> Vec<SlotValue> {
         let of = |tag: TagId| {
-            let index = usize::from(tag.0);
-            let bad = self.bad.get(index).copied().unwrap_or(true);
-            (self.values.get(index).copied().unwrap_or(0.0), !bad)
+            let value = values.get(usize::from(tag.0));
+            value.map_or((0.0, false), |known| (known.value, known.usable))
         };
         let tags = (0..self.plan.tags.len()).map(|tag| of(tag_id(tag)));
         let windows = self.plan.windows.iter().map(|window| {

@@ -1,6 +1,10 @@
 //! What makes a rule act, in words and as what is done to inputs.
 
-use drivers_frame::TagId;
+use std::sync::Arc;
+use std::time::Duration;
+
+use drivers_frame::{DurNs, TagId};
+use ring::digest::{Context, SHA256};
 use rules_bundle::LanePlan;
 
 use crate::units;
@@ -14,18 +18,63 @@ pub(crate) enum Do {
     Fail,
 }
 
-/// What must trip a rule.
+/// What is done to one waveform.
 #[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Play {
+    /// These, one after the other; the last for ever.
+    Pieces(Vec<Piece>),
+    /// No block any more.
+    Silent,
+}
+
+/// Samples in the numbers of the source, before its scale and offset: played again and again, cut into blocks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Piece {
+    pub(crate) raw: Arc<[f64]>,
+    /// After so many blocks the next piece begins.
+    pub(crate) blocks: u32,
+}
+
+/// What is done at once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Moment {
+    /// Since the stimulus began.
+    pub(crate) after: Duration,
+    pub(crate) inputs: Vec<(TagId, Do)>,
+    /// By the index of the waveform.
+    pub(crate) waves: Vec<(usize, Play)>,
+}
+
+/// What is done to inputs and to waveforms at one moment.
+type Acts<'s> = (&'s [(TagId, Do)], &'s [(usize, Play)]);
+
+/// What must trip a rule.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Stimulus {
     /// What the inputs show before, while nothing trips; those that are not here are at rest.
     pub(crate) before: Vec<(TagId, f64)>,
+    /// The same of waveforms.
+    pub(crate) before_waves: Vec<(usize, Play)>,
     /// The inputs, and what is done to each; all others stay as they were.
     pub(crate) inputs: Vec<(TagId, Do)>,
+    /// The same of waveforms.
+    pub(crate) waves: Vec<(usize, Play)>,
+    /// What follows, in the order of time.
+    pub(crate) later: Vec<Moment>,
+    /// Where it is written that this must trip the rule; `None`: computed from the rule's own condition.
+    pub(crate) origin: Option<String>,
+    /// What it takes by itself until the last of what must be seen is there.
+    pub(crate) takes: DurNs,
+    /// It begins to be true and ends by itself, so that nothing stands against a reset after it.
+    pub(crate) passes: bool,
 }
 
 impl Stimulus {
     /// In words.
     pub(crate) fn describe(&self, plan: &LanePlan) -> String {
+        if let Some(origin) = &self.origin {
+            return origin.clone();
+        }
         let shows = |(tag, value): &(TagId, f64)| {
             let tag = plan.tags.get(usize::from(tag.0))?;
             let value = units::value(*value);
@@ -44,6 +93,11 @@ impl Stimulus {
                 Do::Fail => Some(format!("{} fails", plan.tags.get(usize::from(tag.0))?.name)),
             })
             .collect();
+        let silent = self.waves.iter().filter_map(|(index, play)| {
+            let name = &plan.waveforms.get(*index)?.name;
+            (*play == Play::Silent).then(|| format!("{name} falls silent"))
+        });
+        let inputs: Vec<String> = inputs.into_iter().chain(silent).collect();
         if before.is_empty() {
             inputs.join(", ")
         } else {
@@ -51,11 +105,68 @@ impl Stimulus {
         }
     }
 
+    /// Everything that is done, beginning with what is done at once.
+    pub(crate) fn moments(&self) -> impl Iterator<Item = Acts<'_>> {
+        let first = (self.inputs.as_slice(), self.waves.as_slice());
+        let later = self.later.iter();
+        std::iter::once(first).chain(later.map(|one| (one.inputs.as_slice(), one.waves.as_slice())))
+    }
+
     /// Whether it is by a value that the rule trips, not by the loss of one.
     pub(crate) fn shows_values(&self) -> bool {
-        self.inputs
+        self.moments().all(|(inputs, waves)| {
+            inputs.iter().all(|(_, act)| matches!(act, Do::Show(_)))
+                && waves.iter().all(|(_, play)| *play != Play::Silent)
+        })
+    }
+
+    /// SHA-256 of everything that is shown, so that two reports can be compared: hexadecimal.
+    pub(crate) fn digest(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        let mut word = |bytes: &[u8]| context.update(bytes);
+        let tags = |word: &mut dyn FnMut(&[u8]), inputs: &[(TagId, Do)]| {
+            for (tag, act) in inputs {
+                word(&tag.0.to_le_bytes());
+                match act {
+                    Do::Show(value) => word(&value.to_bits().to_le_bytes()),
+                    Do::Fail => word(b"fail"),
+                }
+            }
+        };
+        let waves = |word: &mut dyn FnMut(&[u8]), waves: &[(usize, Play)]| {
+            for (wave, play) in waves {
+                word(&u64::try_from(*wave).unwrap_or(u64::MAX).to_le_bytes());
+                let Play::Pieces(pieces) = play else {
+                    word(b"silent");
+                    continue;
+                };
+                for piece in pieces {
+                    word(&piece.blocks.to_le_bytes());
+                    for raw in piece.raw.iter() {
+                        word(&raw.to_bits().to_le_bytes());
+                    }
+                }
+            }
+        };
+        for (tag, value) in &self.before {
+            tags(&mut word, &[(*tag, Do::Show(*value))]);
+        }
+        waves(&mut word, &self.before_waves);
+        word(b"then");
+        tags(&mut word, &self.inputs);
+        waves(&mut word, &self.waves);
+        for moment in &self.later {
+            let after = u64::try_from(moment.after.as_nanos()).unwrap_or(u64::MAX);
+            word(&after.to_le_bytes());
+            tags(&mut word, &moment.inputs);
+            waves(&mut word, &moment.waves);
+        }
+        let digest = context.finish();
+        digest
+            .as_ref()
             .iter()
-            .all(|(_, act)| matches!(act, Do::Show(_)))
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 

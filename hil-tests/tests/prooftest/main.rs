@@ -7,6 +7,8 @@
     reason = "tests"
 )]
 
+mod analyzers;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
