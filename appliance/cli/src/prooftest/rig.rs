@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use drivers_frame::{TagId, ValueCodec, ValueType};
+use drivers_frame::{DurNs, TagId, ValueCodec, ValueType};
 use drivers_sim::broker::{self, Broker};
 use drivers_sim::image::{StationMap, Table};
 use drivers_sim::stations::Stations;
@@ -68,6 +68,55 @@ struct Input {
     /// A living sensor moves by this much, up and down.
     sway: f64,
     fails: bool,
+    /// Fastest that it may move, in its unit a second; `None`: it jumps.
+    fastest: Option<f64>,
+    /// Where it moves to, and by how much a second.
+    moving: Option<Moving>,
+    /// Something was shown already.
+    is_shown: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Moving {
+    per_second: f64,
+    until: f64,
+    /// When it was last moved.
+    at: Duration,
+}
+
+impl Input {
+    /// Moves on; whether it did.
+    fn step(&mut self, now: Duration) -> bool {
+        let Some(moving) = &mut self.moving else {
+            return false;
+        };
+        let passed = now.saturating_sub(moving.at).as_secs_f64();
+        moving.at = now;
+        let there = self.value + moving.per_second * passed;
+        let is_over = if moving.per_second > 0.0 {
+            there >= moving.until
+        } else {
+            there <= moving.until
+        };
+        self.value = if is_over { moving.until } else { there };
+        if is_over {
+            self.moving = None;
+        }
+        true
+    }
+}
+
+/// How fast a simulated input moves from one value to another, in its unit a second: half of what its `rate` check lets pass,
+/// because two samples may arrive closer than they were taken. `None`: it may jump.
+pub(super) fn fastest(lane: &rules_bundle::LanePlan, tag: TagId) -> Option<f64> {
+    let check = lane.tags.get(usize::from(tag.0))?.checks.rate?;
+    Some(check.per_second / 2.0)
+}
+
+/// Time for a way at a speed.
+pub(super) fn travel(way: f64, per_second: f64) -> DurNs {
+    let time = Duration::try_from_secs_f64((way / per_second).abs()).unwrap_or_default();
+    DurNs::from_ns(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// An output's place, and the contactor behind it.
@@ -77,7 +126,6 @@ pub(super) struct Driven {
     pub(super) table: Table,
     pub(super) address: u16,
     pub(super) safe: u16,
-    refresh: Duration,
     toggles: bool,
     contactor: Option<Contactor>,
     lost: bool,
@@ -103,15 +151,17 @@ impl World {
         let mut lanes = Vec::new();
         let (mut topics, mut topic_lanes) = (Vec::new(), Vec::new());
         for (index, lane) in plan.lanes.iter().enumerate() {
-            let mut inputs: Vec<Input> = lane
-                .tags
-                .iter()
-                .map(|tag| Input {
+            let mut inputs: Vec<Input> = (0_u16..)
+                .zip(&lane.tags)
+                .map(|(index, tag)| Input {
                     place: Place::Nowhere,
                     codec: ValueCodec::plain(ValueType::F64),
                     value: 0.0,
                     sway: tag.checks.frozen.map_or(0.0, |frozen| frozen.noise * 0.75),
                     fails: false,
+                    fastest: fastest(lane, TagId(index)),
+                    moving: None,
+                    is_shown: false,
                 })
                 .collect();
             for device in &lane.devices {
@@ -245,10 +295,31 @@ impl World {
         else {
             return;
         };
+        let at = self.now();
         match act {
             Do::Show(value) => {
                 input.fails = false;
-                input.value = value;
+                let way = value - input.value;
+                input.moving = None;
+                match input.fastest.filter(|_| input.is_shown && way != 0.0) {
+                    Some(fastest) => {
+                        input.moving = Some(Moving {
+                            per_second: fastest.copysign(way),
+                            until: value,
+                            at,
+                        });
+                    }
+                    None => input.value = value,
+                }
+                input.is_shown = true;
+            }
+            Do::Move { per_second, until } => {
+                input.fails = false;
+                input.moving = Some(Moving {
+                    per_second,
+                    until,
+                    at,
+                });
             }
             Do::Fail => input.fails = true,
         }
@@ -256,6 +327,28 @@ impl World {
         drop(lanes);
         self.inside.show(&input, input.value);
         self.inside.fail(&input);
+    }
+
+    /// How long an input is on its way to what it is to show.
+    pub(super) fn takes(&self, lane: usize, tag: TagId, act: Do) -> DurNs {
+        let lanes = self.inside.lanes();
+        let input = lanes
+            .get(lane)
+            .and_then(|lane| lane.inputs.get(usize::from(tag.0)));
+        match (input, act) {
+            (Some(input), Do::Show(value)) => input
+                .fastest
+                .map_or(DurNs::ZERO, |fastest| travel(value - input.value, fastest)),
+            // It is beyond the limit from its first moment on.
+            _ => DurNs::ZERO,
+        }
+    }
+
+    /// Whether an input is on its way.
+    pub(super) fn moves(&self) -> bool {
+        let lanes = self.inside.lanes();
+        let mut inputs = lanes.iter().flat_map(|lane| &lane.inputs);
+        inputs.any(|input| input.moving.is_some())
     }
 
     /// From its next block on, a waveform is played so.

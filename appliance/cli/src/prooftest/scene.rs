@@ -1,6 +1,7 @@
 //! What to apply: values of the inputs at which nothing trips, and for each danger rule the inputs that must trip it,
 //! found with the native evaluator over values around the constants of the rules and the ends of the ranges. Pure.
 
+mod movement;
 mod plan;
 mod state;
 mod stimulus;
@@ -30,6 +31,8 @@ pub(super) struct Scene<'a> {
     codecs: Vec<Option<ValueCodec>>,
     pub(super) values: Vec<f64>,
     bad: Vec<bool>,
+    /// An input that moves, and by how much a second.
+    moving: Option<(usize, f64)>,
     /// Inputs that are not ours to choose: feedbacks, places that an output writes, enabling tags, the reset button.
     fixed: BTreeSet<usize>,
     /// Rules that read each tag.
@@ -90,6 +93,7 @@ impl<'a> Scene<'a> {
         let mut scene = Self {
             plan,
             bad: vec![false; values.len()],
+            moving: None,
             readers: readers(plan),
             codecs,
             values,
@@ -170,11 +174,12 @@ impl<'a> Scene<'a> {
                 });
                 continue;
             }
-            match self.decisive(rule, tag, false) {
+            let by_value = self.decisive(rule, tag, false);
+            match by_value.or_else(|| self.movement(rule, tag)) {
                 Some(stimulus) => stimuli.push(stimulus),
                 None => untested.push(Untested {
                     what: format!("rule {}, value of {name}", known.id),
-                    why: "no state of the other inputs was found in which this one decides; a condition over change (rate, delta, stddev) needs a movement that this test does not make".to_owned(),
+                    why: "no state of the other inputs was found in which this one decides, by its value or by a movement within its range that its `rate` check lets pass. A case in PACK.cases.yaml that ends with this rule at `danger` would be walked".to_owned(),
                 }),
             }
             match self.decisive(rule, tag, true) {
@@ -431,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_trip_only_together_are_found_together_and_a_movement_is_not_invented() {
+    fn inputs_that_trip_only_together_are_found_together_and_a_rule_over_change_by_a_movement() {
         let plan = plan(&format!(
             "{HEAD}tags:\n  \
              a: {{ device: io, register: {{ table: holding, address: 0 }}, type: u16, unit: bar, range: [0, 100], stale_after: 1s }}\n  \
@@ -454,8 +459,12 @@ mod tests {
             "each of them, in a state in which it decides"
         );
         let (stimuli, untested) = scene.stimuli(1);
-        assert!(stimuli.iter().all(|stimulus| !stimulus.shows_values()));
-        assert!(untested[0].why.contains("movement"));
+        assert_eq!(untested, []);
+        let Do::Move { per_second, until } = stimuli[0].inputs[0].1 else {
+            panic!("{stimuli:?}")
+        };
+        assert!(per_second > 5.0 && per_second < 6.0 && until <= 100.0);
+        assert!(stimuli[0].passes, "a movement ends, and its cause with it");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Walks every path of a pack against simulated devices: the real guard in its own process, on its own socket, in a
 //! temporary folder.
 
+mod limits;
 mod process;
 
 use std::path::{Path, PathBuf};
@@ -12,11 +13,12 @@ use rules_bundle::{LanePlan, Level, Plan, RulePlan, StopCategory};
 use super::known::{Known, of_rule};
 use super::report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report};
 use super::rig::{Faults, World};
-use super::scene::{Do, Play, Scene, Stimulus, Untested, inputs_of};
+use super::scene::{Do, Play, Scene, Stimulus, Untested};
 use super::watch::{self, Watch};
 use super::{ProofError, Say};
 use crate::build::{self, BuildError, Checked};
 use crate::trust;
+use limits::{limit, outputs_of, slack, span};
 use process::GuardProcess;
 
 /// How long a guard may take until it answers, or ends.
@@ -27,8 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RUNS_WITHIN: Duration = Duration::from_secs(2);
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// A danger rule without a deadline of its own.
-const DEADLINE_DEFAULT: DurNs = DurNs::from_ms(10_000);
 
 /// Proves every path of a checked pack on simulated devices. `program` is the guard.
 ///
@@ -120,38 +120,6 @@ fn is_feedback(lane: &LanePlan, tag: u16) -> bool {
     feedbacks.any(|feedback| feedback.tag.0 == tag)
 }
 
-/// The longest that inputs and rules may take to be as they were: windows, freshness, reintegration, delays.
-fn slack(plan: &Plan) -> Duration {
-    let mut longest = DurNs::ZERO;
-    for lane in &plan.lanes {
-        let windows = lane.windows.iter().map(|window| window.span);
-        let stale = lane.tags.iter().map(|tag| tag.stale_after);
-        let back = lane.tags.iter().map(|tag| match tag.reintegration {
-            rules_bundle::Reintegration::After(quiet) => quiet,
-            rules_bundle::Reintegration::Acknowledge => DurNs::ZERO,
-        });
-        let delays = lane
-            .rules
-            .iter()
-            .map(|rule| rule.off_delay.plus(rule.on_delay));
-        let stops = lane.outputs.iter().map(|output| match output.stop {
-            StopCategory::Zero => DurNs::ZERO,
-            StopCategory::One {
-                power_off_after, ..
-            } => power_off_after,
-        });
-        let waves = lane.waveforms.iter().map(|wave| wave.stale_after);
-        let stale = stale.chain(waves);
-        let all = windows.chain(stale).chain(back).chain(delays).chain(stops);
-        longest = all.fold(longest, DurNs::max);
-    }
-    span(longest) * 2
-}
-
-const fn span(time: DurNs) -> Duration {
-    Duration::from_nanos(time.as_ns())
-}
-
 struct Walk<'a> {
     world: &'a World,
     known: &'a Known,
@@ -198,7 +166,7 @@ impl Walk<'_> {
                 let (stimuli, open) = if scene.is_of_analyzers(number) {
                     self.known.stimuli(lane, scene, number)
                 } else {
-                    scene.stimuli(number)
+                    self.plain_stimuli(lane, scene, number)
                 };
                 untested.extend(open);
                 let stands = scene.stands_after_the_stop(number);
@@ -210,6 +178,7 @@ impl Walk<'_> {
                     for (wave, play) in &stimulus.before_waves {
                         self.world.play(index, *wave, play);
                     }
+                    self.settle();
                     if let Next::Stuck(cause) = self.arm(plan)? {
                         untested.push(Untested {
                             what: format!("rule {}: {}", rule.id, stimulus.describe(lane)),
@@ -246,6 +215,37 @@ impl Walk<'_> {
         }
         for (wave, play) in self.rests.get(index).into_iter().flatten().enumerate() {
             self.world.play(index, wave, play);
+        }
+    }
+
+    /// What must trip a rule over plain inputs: computed, else recorded.
+    fn plain_stimuli(
+        &self,
+        lane: &LanePlan,
+        scene: &mut Scene<'_>,
+        rule: usize,
+    ) -> (Vec<Stimulus>, Vec<Untested>) {
+        let (mut stimuli, mut open) = scene.stimuli(rule);
+        if stimuli.iter().any(Stimulus::shows_values) {
+            return (stimuli, open);
+        }
+        let recorded = self.known.of_cases(lane, scene, rule);
+        for stimulus in recorded.into_iter().filter(Stimulus::shows_values) {
+            for (tag, _) in stimulus.moments().flat_map(|(inputs, _)| inputs) {
+                let tag = lane.tags.get(usize::from(tag.0));
+                let ending = tag.map(|tag| format!(", value of {}", tag.name));
+                open.retain(|open| !ending.as_ref().is_some_and(|end| open.what.ends_with(end)));
+            }
+            stimuli.push(stimulus);
+        }
+        (stimuli, open)
+    }
+
+    /// Until every input shows what it is to show.
+    fn settle(&self) {
+        let until = Instant::now() + PATIENCE + self.slack;
+        while self.world.moves() && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY * 5);
         }
     }
 
@@ -523,51 +523,4 @@ impl Walk<'_> {
         result.passed = reason.is_none();
         (result, reason)
     }
-}
-
-/// The outputs that a rule stops: those it names, and all others of their groups.
-fn outputs_of(lane: &LanePlan, rule: &RulePlan) -> Vec<usize> {
-    let group = |output: usize| lane.outputs.get(output).map(|output| output.group);
-    let groups: Vec<u16> = rule
-        .stops
-        .iter()
-        .filter_map(|output| group(usize::from(*output)))
-        .collect();
-    (0..lane.outputs.len())
-        .filter(|output| group(*output).is_some_and(|group| groups.contains(&group)))
-        .collect()
-}
-
-/// From the stimulus to the stop: the promise, and before it what has to pass until there is a sample that it counts from.
-fn limit(
-    lane: &LanePlan,
-    rule: &RulePlan,
-    stimulus: &Stimulus,
-    world: &World,
-    index: usize,
-) -> DurNs {
-    let mut before = DurNs::ZERO;
-    let inputs = stimulus.moments().flat_map(|(inputs, _)| inputs);
-    for (tag, act) in inputs {
-        match act {
-            Do::Show(_) => {
-                let windows = lane.windows.iter().filter(|window| window.tag == *tag);
-                before = windows.map(|window| window.span).fold(before, DurNs::max);
-            }
-            Do::Fail if world.way_of_failing(index, *tag).ends_with("silent") => {
-                let stale = lane.tags.get(usize::from(tag.0)).map(|tag| tag.stale_after);
-                before = before.max(stale.unwrap_or(DurNs::ZERO));
-            }
-            Do::Fail => {}
-        }
-    }
-    // Windows over what analyzers derive fill with the stimulus too.
-    let own = inputs_of(lane, &rule.programs);
-    let windows = lane
-        .windows
-        .iter()
-        .filter(|window| own.contains(&usize::from(window.tag.0)));
-    before = windows.map(|window| window.span).fold(before, DurNs::max);
-    let before = before.plus(stimulus.takes);
-    rule.deadline.unwrap_or(DEADLINE_DEFAULT).plus(before)
 }

@@ -40,7 +40,7 @@ impl Known {
     }
 
     /// Every case after which the rule is to be `danger`.
-    pub(super) fn of_cases(
+    pub(in crate::prooftest) fn of_cases(
         &self,
         lane: &LanePlan,
         scene: &Scene<'_>,

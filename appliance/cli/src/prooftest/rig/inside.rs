@@ -19,6 +19,8 @@ pub(super) struct Contactor {
     pub(super) tag: usize,
     pub(super) safe_shows: bool,
     pub(super) delay: Duration,
+    /// How long a toggling permit may stand still.
+    pub(super) holds: Duration,
     pub(super) welds: bool,
     pub(super) is_safe: bool,
     pub(super) moving: Option<Duration>,
@@ -104,13 +106,18 @@ impl Inside {
         let mut lanes = self.lanes();
         self.lose_writes(lanes.iter().flat_map(|lane| &lane.outputs));
         for lane in lanes.iter_mut() {
+            for input in &mut lane.inputs {
+                if input.step(now) {
+                    shown.push(input.clone());
+                }
+            }
             for driven in &mut lane.outputs {
                 let (place, value) = ((driven.table, driven.address), driven.safe);
                 let held = self
                     .stations
                     .with_image(driven.station, |image, _| image.get(place.0, place.1))
                     .flatten();
-                let (refresh, toggles) = (driven.refresh, driven.toggles);
+                let toggles = driven.toggles;
                 let Some(contactor) = &mut driven.contactor else {
                     continue;
                 };
@@ -119,7 +126,7 @@ impl Inside {
                 }
                 let asks_safe = held == Some(value)
                     // A toggling permit shows its safe value every other time.
-                    && (!toggles || contactor.ran.is_none_or(|ran| now - ran > refresh * 3));
+                    && (!toggles || contactor.ran.is_none_or(|ran| now - ran > contactor.holds));
                 contactor.follow(now, asks_safe);
                 let show = contactor.is_safe == contactor.safe_shows;
                 if let Some(input) = lane.inputs.get_mut(contactor.tag) {

@@ -147,10 +147,16 @@ impl Book {
                 draft.watch(watchdog);
             }
         }
+        let refresh = Duration::from_nanos(output.refresh.as_ns());
+        let toggles = matches!(output.target, OutputTarget::Toggle { .. });
         let contactor = output.feedback.map(|feedback| Contactor {
             tag: usize::from(feedback.tag.0),
             safe_shows: feedback.safe,
-            delay: Duration::from_nanos(feedback.within.as_ns()) / CONTACTOR_SHARE,
+            delay: Duration::from_nanos(feedback.within.as_ns())
+                / if toggles { 10 } else { CONTACTOR_SHARE },
+            // Long enough that a late refresh does not open it, and open within the time that the pack gives.
+            holds: (Duration::from_nanos(feedback.within.as_ns()) / 10 * 6)
+                .clamp(refresh * 13 / 10, refresh * 3),
             welds: faults.welded.contains(&output.name),
             is_safe: true,
             moving: None,
@@ -162,8 +168,7 @@ impl Book {
             table,
             address,
             safe,
-            refresh: Duration::from_nanos(output.refresh.as_ns()),
-            toggles: matches!(output.target, OutputTarget::Toggle { .. }),
+            toggles,
             contactor,
             lost: faults.lost.contains(&output.name),
         }

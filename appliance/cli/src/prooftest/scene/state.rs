@@ -1,14 +1,22 @@
 //! The inputs' present values, and what the rules say of them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use drivers_frame::{TagId, ValueType};
+use drivers_frame::{DurNs, TagId, ValueType};
 use rules_bundle::{Level, OnBad, WindowFunction};
 use rules_expr::{Op, Program, SlotValue, Tri, eval};
 
 use super::plan::{bounds, middle, tag_id};
 use super::{CANDIDATES_MAX, PASSES_MAX, Scene};
 use crate::prooftest::raw;
+
+/// The standard deviation of a value that rises steadily is its rise over this: the root of 12.
+pub(super) const STDDEV_OF_A_RAMP: f64 = 3.464_101_615_137_754_6;
+
+pub(super) fn seconds(span: DurNs) -> f64 {
+    Duration::from_nanos(span.as_ns()).as_secs_f64()
+}
 
 impl Scene<'_> {
     /// Moves inputs until no rule is true: danger rules first, then alerts.
@@ -184,10 +192,20 @@ impl Scene<'_> {
         let tags = (0..self.plan.tags.len()).map(|tag| of(tag_id(tag)));
         let windows = self.plan.windows.iter().map(|window| {
             let (value, usable) = of(window.tag);
+            let speed = match self.moving {
+                Some((tag, speed)) if tag == usize::from(window.tag.0) => speed,
+                _ => 0.0,
+            };
+            // Since the window began.
+            let way = speed * seconds(window.span);
             let value = match window.function {
-                WindowFunction::Avg | WindowFunction::Min | WindowFunction::Max => value,
-                WindowFunction::Rms => value.abs(),
-                WindowFunction::Rate | WindowFunction::Delta | WindowFunction::Stddev => 0.0,
+                WindowFunction::Avg => value - way / 2.0,
+                WindowFunction::Min => value.min(value - way),
+                WindowFunction::Max => value.max(value - way),
+                WindowFunction::Rms => (value - way / 2.0).abs(),
+                WindowFunction::Rate => speed,
+                WindowFunction::Delta => way,
+                WindowFunction::Stddev => way.abs() / STDDEV_OF_A_RAMP,
             };
             (value, usable)
         });

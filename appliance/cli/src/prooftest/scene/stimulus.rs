@@ -14,6 +14,13 @@ use crate::units;
 pub(crate) enum Do {
     /// It shows this value.
     Show(f64),
+    /// It moves from what it shows, by so much of its unit a second, until it shows this.
+    Move {
+        /// Not 0.
+        per_second: f64,
+        /// Where it stays then.
+        until: f64,
+    },
     /// Its wire breaks, its module fails, or its source falls silent: whatever the device can do.
     Fail,
 }
@@ -90,6 +97,14 @@ impl Stimulus {
             .iter()
             .filter_map(|(tag, act)| match act {
                 Do::Show(value) => shows(&(*tag, *value)),
+                Do::Move { per_second, until } => {
+                    let tag = plan.tags.get(usize::from(tag.0))?;
+                    let (speed, until) = (units::value(*per_second), units::value(*until));
+                    let (name, unit) = (&tag.name, &tag.unit);
+                    Some(format!(
+                        "{name} moves by {speed} {unit} a second to {until} {unit}"
+                    ))
+                }
                 Do::Fail => Some(format!("{} fails", plan.tags.get(usize::from(tag.0))?.name)),
             })
             .collect();
@@ -115,7 +130,7 @@ impl Stimulus {
     /// Whether it is by a value that the rule trips, not by the loss of one.
     pub(crate) fn shows_values(&self) -> bool {
         self.moments().all(|(inputs, waves)| {
-            inputs.iter().all(|(_, act)| matches!(act, Do::Show(_)))
+            inputs.iter().all(|(_, act)| *act != Do::Fail)
                 && waves.iter().all(|(_, play)| *play != Play::Silent)
         })
     }
@@ -129,6 +144,11 @@ impl Stimulus {
                 word(&tag.0.to_le_bytes());
                 match act {
                     Do::Show(value) => word(&value.to_bits().to_le_bytes()),
+                    Do::Move { per_second, until } => {
+                        word(b"move");
+                        word(&per_second.to_bits().to_le_bytes());
+                        word(&until.to_bits().to_le_bytes());
+                    }
                     Do::Fail => word(b"fail"),
                 }
             }
