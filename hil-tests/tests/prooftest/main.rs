@@ -8,6 +8,7 @@
 )]
 
 mod analyzers;
+mod inputs;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use drivers_frame::TagId;
-use rules_bundle::{AnalyzerPlan, LanePlan, Level, Plan, WaveformPlan};
+use rules_bundle::{AnalyzerPlan, LanePlan, Level, Plan, WaveformPlan, WaveformSource};
 use rules_pack::cases;
 use rules_pack::module;
 use rules_sdk_abi::metadata::Metadata;
@@ -124,6 +124,7 @@ impl Known {
             stimuli.extend(found);
             reasons.extend(open);
             if let Some(silent) = silence(lane, analyzer) {
+                stimuli.extend(forged(lane, &silent));
                 stimuli.push(silent);
             } else if stimuli.iter().all(Stimulus::shows_values) {
                 untested.push(Untested {
@@ -217,6 +218,23 @@ pub(super) fn silence(lane: &LanePlan, analyzer: &AnalyzerPlan) -> Option<Stimul
             tag.stale_after.max(wave.stale_after)
         }),
         ..Stimulus::default()
+    })
+}
+
+/// The same with wrong envelopes, when its blocks are in some.
+fn forged(lane: &LanePlan, silent: &Stimulus) -> Option<Stimulus> {
+    let (index, _) = silent.waves.first()?;
+    let wave = lane.waveforms.get(*index)?;
+    let wrapped = matches!(
+        &wave.source,
+        WaveformSource::Mqtt {
+            envelope: Some(_),
+            ..
+        }
+    );
+    wrapped.then(|| Stimulus {
+        waves: vec![(*index, Play::Forged)],
+        ..silent.clone()
     })
 }
 

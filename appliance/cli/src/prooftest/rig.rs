@@ -1,9 +1,10 @@
 //! The pack's world, simulated on 127.0.0.1: its stations, its broker, the contactors behind its outputs.
 //!
 //! Which thread: `prooftest-world` moves contactors and publishes; everything else is the caller's. The plan is
-//! rewritten to these ports and to nothing else; what cannot be simulated is said.
+//! rewritten to these ports and to nothing else.
 
 mod inside;
+mod letters;
 mod payload;
 mod stage;
 mod waves;
@@ -22,8 +23,9 @@ use rules_bundle::{LinkPlan, Plan};
 use rumqttc::{Client, MqttOptions};
 
 use super::raw;
-use super::scene::{Do, Play, Untested};
+use super::scene::{Do, Play};
 use inside::{Contactor, Inside, Lane};
+use letters::{Keys, Letters};
 use stage::{Book, Draft, rewrite};
 use waves::Wave;
 pub(super) use waves::block_interval;
@@ -68,6 +70,8 @@ struct Input {
     /// A living sensor moves by this much, up and down.
     sway: f64,
     fails: bool,
+    /// Its messages are not as they left its source.
+    forged: bool,
     /// Fastest that it may move, in its unit a second; `None`: it jumps.
     fastest: Option<f64>,
     /// Where it moves to, and by how much a second.
@@ -137,19 +141,19 @@ pub(super) struct World {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     client: Option<Client>,
+    _keys: Keys,
     _broker: Option<Broker>,
 }
 
 impl World {
-    /// Builds it and rewrites `plan` to it. What cannot be simulated is added to `untested`.
-    pub(super) fn build(
-        plan: &mut Plan,
-        faults: &Faults,
-        untested: &mut Vec<Untested>,
-    ) -> io::Result<Self> {
+    /// Builds it and rewrites `plan` to it.
+    pub(super) fn build(plan: &mut Plan, faults: &Faults) -> io::Result<Self> {
         let mut book = Book::default();
         let mut lanes = Vec::new();
         let (mut topics, mut topic_lanes) = (Vec::new(), Vec::new());
+        let mut letters_of = Vec::new();
+        let keys = Keys::new()?;
+        keys.rewrite(plan);
         for (index, lane) in plan.lanes.iter().enumerate() {
             let mut inputs: Vec<Input> = (0_u16..)
                 .zip(&lane.tags)
@@ -159,6 +163,7 @@ impl World {
                     value: 0.0,
                     sway: tag.checks.frozen.map_or(0.0, |frozen| frozen.noise * 0.75),
                     fails: false,
+                    forged: false,
                     fastest: fastest(lane, TagId(index)),
                     moving: None,
                     is_shown: false,
@@ -176,15 +181,13 @@ impl World {
                                 };
                             }
                         }
-                        if subscription.envelope.is_some() {
-                            untested.push(Untested {
-                                what: format!("the envelope of topic {}", subscription.topic),
-                                why: "simulated sources send bare payloads".to_owned(),
-                            });
-                        }
-                        let mut bare = subscription.clone();
-                        bare.envelope = None;
-                        topics.push(bare);
+                        let letters = subscription.envelope.as_ref();
+                        letters_of.push(
+                            letters
+                                .map(|plan| Letters::new(&subscription.topic, plan, &keys))
+                                .transpose()?,
+                        );
+                        topics.push(subscription.clone());
                         topic_lanes.push(index);
                     }
                 }
@@ -197,8 +200,8 @@ impl World {
             let waves = lane
                 .waveforms
                 .iter()
-                .map(|wave| Wave::draft(wave, lane, &mut book))
-                .collect();
+                .map(|wave| Wave::draft(wave, lane, &mut book, &keys))
+                .collect::<io::Result<_>>()?;
             lanes.push(Lane {
                 inputs,
                 outputs,
@@ -228,6 +231,7 @@ impl World {
             written,
             lanes: Mutex::new(lanes),
             topics,
+            letters: Mutex::new(letters_of),
             topic_lanes,
         });
         let stop = Arc::new(AtomicBool::new(false));
@@ -277,6 +281,7 @@ impl World {
             stop,
             threads,
             client,
+            _keys: keys,
             _broker: broker,
         })
     }
@@ -298,7 +303,7 @@ impl World {
         let at = self.now();
         match act {
             Do::Show(value) => {
-                input.fails = false;
+                (input.fails, input.forged) = (false, false);
                 let way = value - input.value;
                 input.moving = None;
                 match input.fastest.filter(|_| input.is_shown && way != 0.0) {
@@ -314,7 +319,7 @@ impl World {
                 input.is_shown = true;
             }
             Do::Move { per_second, until } => {
-                input.fails = false;
+                (input.fails, input.forged) = (false, false);
                 input.moving = Some(Moving {
                     per_second,
                     until,
@@ -322,6 +327,7 @@ impl World {
                 });
             }
             Do::Fail => input.fails = true,
+            Do::Forge => input.forged = true,
         }
         let input = input.clone();
         drop(lanes);
@@ -475,8 +481,7 @@ mod tests {
     fn a_rewritten_plan_names_this_host_and_no_other() {
         let text = include_str!("../../../../rules/packs/press-line.yaml");
         let mut plan = rules_pack::load("pack.yaml", text).unwrap().plan;
-        let mut untested = Vec::new();
-        let world = World::build(&mut plan, &Faults::default(), &mut untested).unwrap();
+        let world = World::build(&mut plan, &Faults::default()).unwrap();
         for lane in &plan.lanes {
             for device in &lane.devices {
                 let host = match &device.link {

@@ -12,7 +12,7 @@ use drivers_frame::{TagId, ValueCodec};
 use rules_bundle::{LanePlan, Level, OnBad, RulePlan};
 use rules_expr::Tri;
 
-use plan::{codecs, derived, echoes, middle, readers};
+use plan::{codecs, derived, echoes, forged, middle, readers};
 pub(super) use plan::{inputs_of, tag_id};
 pub(super) use stimulus::{Do, Moment, Piece, Play, Stimulus, Untested};
 
@@ -147,8 +147,19 @@ impl<'a> Scene<'a> {
         self.of_analyzers.contains(&rule)
     }
 
-    /// What must trip rule `rule`, and what of it cannot be tested.
+    /// What must trip rule `rule`, and what of it cannot be tested. Where an input fails whose messages are in envelopes, the
+    /// same follows with wrong ones.
     pub(super) fn stimuli(&mut self, rule: usize) -> (Vec<Stimulus>, Vec<Untested>) {
+        let (mut stimuli, untested) = self.bare_stimuli(rule);
+        let forged: Vec<Stimulus> = stimuli
+            .iter()
+            .filter_map(|one| forged(self.plan, one))
+            .collect();
+        stimuli.extend(forged);
+        (stimuli, untested)
+    }
+
+    fn bare_stimuli(&mut self, rule: usize) -> (Vec<Stimulus>, Vec<Untested>) {
         let plan = self.plan;
         let (mut stimuli, mut untested) = (Vec::new(), Vec::new());
         let Some(known) = plan.rules.get(rule) else {

@@ -60,7 +60,7 @@ pub fn simulate(
     );
     let mut untested = Vec::new();
     let mut plan = checked.plan.clone();
-    let world = World::build(&mut plan, faults, &mut untested).map_err(ProofError::World)?;
+    let world = World::build(&mut plan, faults).map_err(ProofError::World)?;
     let built = Checked {
         path: checked.path,
         text: checked.text,

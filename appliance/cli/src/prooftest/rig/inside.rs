@@ -9,6 +9,7 @@ use drivers_sim::stations::Stations;
 use rules_bundle::SubscriptionPlan;
 use rumqttc::{Client, QoS};
 
+use super::letters::Letters;
 use super::payload::payload;
 use super::waves::Wave;
 use super::{Driven, Input, Place};
@@ -42,6 +43,8 @@ pub(super) struct Inside {
     pub(super) written: Vec<bool>,
     pub(super) lanes: Mutex<Vec<Lane>>,
     pub(super) topics: Vec<SubscriptionPlan>,
+    /// What wraps the messages of each topic.
+    pub(super) letters: Mutex<Vec<Option<Letters>>>,
     pub(super) topic_lanes: Vec<usize>,
 }
 
@@ -189,6 +192,7 @@ impl Inside {
 
     pub(super) fn publish(&self, client: &Client) {
         let lanes = self.lanes();
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         for ((index, topic), lane) in self.topics.iter().enumerate().zip(&self.topic_lanes) {
             let Some(lane) = lanes.get(*lane) else {
                 continue;
@@ -201,7 +205,11 @@ impl Inside {
             if inputs.iter().any(|input| input.fails) {
                 continue;
             }
-            let payload = payload(topic, &lane.inputs);
+            let mut payload = payload(topic, &lane.inputs);
+            if let Some(Some(letters)) = letters.get_mut(index) {
+                let forged = inputs.iter().any(|input| input.forged);
+                payload = letters.seal(&payload, forged);
+            }
             // A queue that is full means that the broker is not up yet; the next one will do.
             let _ = client.try_publish(topic.topic.as_str(), QoS::AtMostOnce, false, payload);
         }

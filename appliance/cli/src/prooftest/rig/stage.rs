@@ -6,7 +6,7 @@ use std::time::Duration;
 use drivers_sim::broker::Broker;
 use drivers_sim::image::{Block, Image, Permit, StationMap, StationWatchdog, Table};
 use drivers_sim::stations::Stations;
-use rules_bundle::{LinkPlan, OutputPlan, OutputTarget, Plan, Wait, WatchdogPlan, WaveformSource};
+use rules_bundle::{LinkPlan, OutputPlan, OutputTarget, Plan, Wait, WatchdogPlan};
 
 use super::inside::Contactor;
 use super::{CONTACTOR_SHARE, Driven, Faults, Input, Place};
@@ -196,9 +196,6 @@ pub(super) fn rewrite(plan: &mut Plan, book: &Book, stations: &Stations, broker:
                     mqtt.broker.tls = None;
                     mqtt.broker.username = None;
                     mqtt.broker.password_file = None;
-                    for subscription in &mut mqtt.subscriptions {
-                        subscription.envelope = None;
-                    }
                 }
             }
         }
@@ -206,11 +203,6 @@ pub(super) fn rewrite(plan: &mut Plan, book: &Book, stations: &Stations, broker:
             here(&mut output.host, &mut output.port, output.unit);
         }
         // The host of the test is not the host of the machine: a lane that spins would starve the devices beside it.
-        for wave in &mut lane.waveforms {
-            if let WaveformSource::Mqtt { envelope, .. } = &mut wave.source {
-                *envelope = None;
-            }
-        }
         lane.cpu = None;
         lane.wait = Wait::Park;
     }

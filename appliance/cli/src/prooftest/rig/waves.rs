@@ -1,5 +1,6 @@
 //! Sources of blocks: what is played becomes messages, or windows of registers with a number that counts.
 
+use std::io;
 use std::time::Duration;
 
 use drivers_frame::block::SequenceType;
@@ -10,6 +11,7 @@ use drivers_sim::wave::{PayloadForm, SampleForm, SequenceForm};
 use rules_bundle::{LanePlan, LinkPlan, WaveformPlan, WaveformSource};
 use rumqttc::{Client, QoS};
 
+use super::letters::{Keys, Letters};
 use super::stage::Book;
 use crate::prooftest::raw;
 use crate::prooftest::scene::{Piece, Play};
@@ -33,6 +35,7 @@ enum Place {
         topic: String,
         qos: QoS,
         form: PayloadForm,
+        letters: Option<Box<Letters>>,
     },
     Window {
         station: usize,
@@ -48,6 +51,8 @@ enum Place {
 /// One source.
 pub(super) struct Wave {
     place: Place,
+    /// Its messages are not as they left their source.
+    forged: bool,
     samples: usize,
     interval: Duration,
     due: Duration,
@@ -61,7 +66,12 @@ pub(super) struct Wave {
 
 impl Wave {
     /// The source of a waveform of a lane; silent until it is told what to play.
-    pub(super) fn draft(wave: &WaveformPlan, lane: &LanePlan, book: &mut Book) -> Self {
+    pub(super) fn draft(
+        wave: &WaveformPlan,
+        lane: &LanePlan,
+        book: &mut Book,
+        keys: &Keys,
+    ) -> io::Result<Self> {
         let samples = usize::try_from(wave.samples).unwrap_or(usize::MAX);
         let place = match &wave.source {
             WaveformSource::Mqtt {
@@ -70,8 +80,12 @@ impl Wave {
                 first,
                 byte_order,
                 sequence,
-                ..
+                envelope,
             } => Place::Topic {
+                letters: envelope
+                    .as_ref()
+                    .map(|plan| Letters::new(topic, plan, keys).map(Box::new))
+                    .transpose()?,
                 topic: topic.clone(),
                 qos: if *qos == 0 {
                     QoS::AtMostOnce
@@ -108,8 +122,9 @@ impl Wave {
                 (*byte_order, *word_order),
             ),
         };
-        Self {
+        Ok(Self {
             place,
+            forged: false,
             samples,
             interval: Duration::from_nanos(block_interval(wave).as_ns()),
             due: Duration::ZERO,
@@ -118,13 +133,14 @@ impl Wave {
             piece: 0,
             blocks: 0,
             at: 0,
-        }
+        })
     }
 
     /// Bytes of its messages; `None` when it sends none.
     pub(super) fn payload_bytes(&self) -> Option<usize> {
         match &self.place {
             Place::Topic { form, .. } => {
+                // An envelope is shorter than what messages are given room for beside their payload.
                 let sample = match form.samples {
                     SampleForm::F32 => 4,
                     SampleForm::I16(_) => 2,
@@ -140,9 +156,12 @@ impl Wave {
 
     /// From the next block on.
     pub(super) fn play(&mut self, play: &Play) {
+        self.forged = *play == Play::Forged;
         self.pieces = match play {
             Play::Pieces(pieces) => pieces.clone(),
             Play::Silent => Vec::new(),
+            // The same blocks.
+            Play::Forged => return,
         };
         (self.piece, self.blocks, self.at) = (0, 0, 0);
     }
@@ -174,17 +193,25 @@ impl Wave {
 
     /// Sends a block.
     pub(super) fn show(
-        &self,
+        &mut self,
         stations: &Stations,
         client: Option<&Client>,
         sequence: u64,
         raw: &[f64],
     ) {
-        match &self.place {
-            Place::Topic { topic, qos, form } => {
+        match &mut self.place {
+            Place::Topic {
+                topic,
+                qos,
+                form,
+                letters,
+            } => {
                 let Some(client) = client else { return };
                 let samples: Vec<f32> = raw.iter().map(|sample| *sample as f32).collect();
-                let payload = form.payload(sequence, &samples);
+                let mut payload = form.payload(sequence, &samples);
+                if let Some(letters) = letters {
+                    payload = letters.seal(&payload, self.forged);
+                }
                 // A queue that is full means that the broker is not up yet; the sequence shows what was lost.
                 let _ = client.try_publish(topic.as_str(), *qos, false, payload);
             }

@@ -6,6 +6,7 @@ use drivers_frame::{TagId, ValueCodec, ValueType};
 use rules_bundle::{AnalyzerPlan, ExtractPlan, LanePlan, LinkPlan, OutputTarget, Table};
 use rules_expr::{Op, Program};
 
+use super::stimulus::{Do, Stimulus};
 use crate::prooftest::raw;
 
 pub(crate) fn tag_id(tag: usize) -> TagId {
@@ -79,6 +80,31 @@ pub(super) fn derived(plan: &LanePlan) -> BTreeSet<usize> {
     };
     let tags = plan.analyzers().flat_map(|(_, _, analyzer)| of(analyzer));
     tags.map(|tag| usize::from(tag.0)).collect()
+}
+
+/// A stimulus by failures, with wrong envelopes in the place of those failures whose messages are in some; `None`: none are.
+pub(super) fn forged(plan: &LanePlan, stimulus: &Stimulus) -> Option<Stimulus> {
+    let links = plan.devices.iter().filter_map(|device| match &device.link {
+        LinkPlan::Mqtt(mqtt) => Some(&mqtt.subscriptions),
+        LinkPlan::Modbus(_) | LinkPlan::Analyzer(_) => None,
+    });
+    let topics: Vec<_> = links
+        .flatten()
+        .filter(|topic| topic.envelope.is_some())
+        .collect();
+    let is_wrapped = |tag: TagId| {
+        let mut fields = topics.iter().flat_map(|topic| &topic.fields);
+        fields.any(|field| field.tag == tag)
+    };
+    let mut forged = stimulus.clone();
+    let mut any = false;
+    for (tag, act) in &mut forged.inputs {
+        if *act == Do::Fail && is_wrapped(*tag) {
+            *act = Do::Forge;
+            any = true;
+        }
+    }
+    any.then_some(forged)
 }
 
 /// The codec of each tag.

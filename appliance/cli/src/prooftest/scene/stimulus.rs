@@ -23,6 +23,8 @@ pub(crate) enum Do {
     },
     /// Its wire breaks, its module fails, or its source falls silent: whatever the device can do.
     Fail,
+    /// The envelopes of its messages are damaged, or by somebody without the key.
+    Forge,
 }
 
 /// What is done to one waveform.
@@ -32,6 +34,8 @@ pub(crate) enum Play {
     Pieces(Vec<Piece>),
     /// No block any more.
     Silent,
+    /// The same blocks, in envelopes that are damaged, or by somebody without the key.
+    Forged,
 }
 
 /// Samples in the numbers of the source, before its scale and offset: played again and again, cut into blocks.
@@ -105,12 +109,20 @@ impl Stimulus {
                         "{name} moves by {speed} {unit} a second to {until} {unit}"
                     ))
                 }
+                Do::Forge => Some(format!(
+                    "the envelopes of {} are wrong",
+                    plan.tags.get(usize::from(tag.0))?.name
+                )),
                 Do::Fail => Some(format!("{} fails", plan.tags.get(usize::from(tag.0))?.name)),
             })
             .collect();
         let silent = self.waves.iter().filter_map(|(index, play)| {
             let name = &plan.waveforms.get(*index)?.name;
-            (*play == Play::Silent).then(|| format!("{name} falls silent"))
+            match play {
+                Play::Pieces(_) => None,
+                Play::Silent => Some(format!("{name} falls silent")),
+                Play::Forged => Some(format!("the envelopes of {name} are wrong")),
+            }
         });
         let inputs: Vec<String> = inputs.into_iter().chain(silent).collect();
         if before.is_empty() {
@@ -130,8 +142,20 @@ impl Stimulus {
     /// Whether it is by a value that the rule trips, not by the loss of one.
     pub(crate) fn shows_values(&self) -> bool {
         self.moments().all(|(inputs, waves)| {
-            inputs.iter().all(|(_, act)| *act != Do::Fail)
-                && waves.iter().all(|(_, play)| *play != Play::Silent)
+            inputs
+                .iter()
+                .all(|(_, act)| !matches!(act, Do::Fail | Do::Forge))
+                && waves
+                    .iter()
+                    .all(|(_, play)| matches!(play, Play::Pieces(_)))
+        })
+    }
+
+    /// Whether it is by messages that only a simulated source sends.
+    pub(crate) fn forges(&self) -> bool {
+        self.moments().any(|(inputs, waves)| {
+            inputs.iter().any(|(_, act)| *act == Do::Forge)
+                || waves.iter().any(|(_, play)| *play == Play::Forged)
         })
     }
 
@@ -150,15 +174,23 @@ impl Stimulus {
                         word(&until.to_bits().to_le_bytes());
                     }
                     Do::Fail => word(b"fail"),
+                    Do::Forge => word(b"forge"),
                 }
             }
         };
         let waves = |word: &mut dyn FnMut(&[u8]), waves: &[(usize, Play)]| {
             for (wave, play) in waves {
                 word(&u64::try_from(*wave).unwrap_or(u64::MAX).to_le_bytes());
-                let Play::Pieces(pieces) = play else {
-                    word(b"silent");
-                    continue;
+                let pieces = match play {
+                    Play::Pieces(pieces) => pieces.as_slice(),
+                    Play::Silent => {
+                        word(b"silent");
+                        &[]
+                    }
+                    Play::Forged => {
+                        word(b"forge");
+                        &[]
+                    }
                 };
                 for piece in pieces {
                     word(&piece.blocks.to_le_bytes());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use drivers_frame::DurNs;
-use rules_bundle::{LanePlan, LinkPlan, Plan, RulePlan, StopCategory};
+use rules_bundle::{LanePlan, LinkPlan, Plan, RulePlan, StopCategory, WaveformSource};
 
 use crate::prooftest::rig::{World, fastest, travel};
 use crate::prooftest::scene::{Do, Stimulus, inputs_of};
@@ -31,7 +31,20 @@ pub(super) fn slack(plan: &Plan) -> Duration {
                 power_off_after, ..
             } => power_off_after,
         });
-        let waves = lane.waveforms.iter().map(|wave| wave.stale_after);
+        let budgets = lane.devices.iter().flat_map(|device| match &device.link {
+            LinkPlan::Mqtt(mqtt) => mqtt.subscriptions.as_slice(),
+            LinkPlan::Modbus(_) | LinkPlan::Analyzer(_) => &[],
+        });
+        let budgets = budgets.filter_map(|topic| topic.envelope.as_ref());
+        let waves = lane.waveforms.iter().flat_map(|wave| {
+            let budget = match &wave.source {
+                WaveformSource::Mqtt { envelope, .. } => envelope.as_ref(),
+                WaveformSource::Modbus { .. } => None,
+            };
+            let within = budget.map_or(DurNs::ZERO, |envelope| envelope.budget.within);
+            [wave.stale_after, within]
+        });
+        let waves = waves.chain(budgets.map(|envelope| envelope.budget.within));
         let stale = stale.chain(waves);
         // An input that may not jump moves from one end of its range to the other.
         let moves = lane.devices.iter().flat_map(|device| match &device.link {
@@ -92,6 +105,11 @@ pub(super) fn limit(
                 before = windows.map(|window| window.span).fold(before, DurNs::max);
             }
             Do::Fail if world.way_of_failing(index, *tag).ends_with("silent") => {
+                let stale = lane.tags.get(usize::from(tag.0)).map(|tag| tag.stale_after);
+                before = before.max(stale.unwrap_or(DurNs::ZERO));
+            }
+            // Until the budget of errors is used up, or nothing good has come for long enough.
+            Do::Forge => {
                 let stale = lane.tags.get(usize::from(tag.0)).map(|tag| tag.stale_after);
                 before = before.max(stale.unwrap_or(DurNs::ZERO));
             }
