@@ -55,6 +55,7 @@ fn pack(device: u16, broker: u16) -> String {
 /// The pack's bundle; its modules are those of the repository, which nobody has signed.
 fn bundle(yaml: &str) -> Vec<u8> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/analyzers/recordings.yaml");
+    // Nor the pack: the guard is told that it may.
     let checked = build::check_bytes_with(&beside, yaml.as_bytes(), Unsigned::Allowed)
         .unwrap_or_else(|error| panic!("{error}\n{error:?}\n{yaml}"));
     build::compile(checked, &rules_bundle::testing::key())

@@ -13,6 +13,9 @@ Exit codes:
 Environment:
   TRIPLINE_SOCKET   the guard's control socket, unless --socket is given
   TRIPLINE_GUARD    the guard's program, unless it is beside tripline
+  TRIPLINE_TRUSTED  the folder of trusted keys [default: $XDG_CONFIG_HOME/tripline/trusted.d, for root /etc/tripline/trusted.d]
+  TRIPLINE_STATE    the folder of the bundles' key and the installed versions [default: $XDG_STATE_HOME/tripline, for root
+                    /var/lib/tripline]
   NO_COLOR          no colours, whatever the terminal can do
 
 Machine protection and supervisory stop, not a certified safety component.";
@@ -24,7 +27,7 @@ pub struct Args {
     /// The guard's control socket [default: $XDG_RUNTIME_DIR/tripline/guard.sock, for root /run/tripline/guard.sock]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Take modules that nobody signed: for development; shown wherever the bundle is
+    /// Take packs and modules that nobody signed: for development; shown wherever the bundle is
     #[arg(long, global = true)]
     pub allow_unsigned: bool,
     /// What to do.
@@ -197,6 +200,10 @@ pub enum Command {
     },
     /// Write, build, test, measure, inspect and sign analyzers: WebAssembly modules that packs name
     Analyzer(crate::analyzer::AnalyzerArgs),
+    /// Make a key pair in minisign's format: NAME.key to sign with, NAME.pub for the gateways that shall trust it
+    Keygen(crate::signing::KeygenArgs),
+    /// Sign a pack or a module: writes FILE.minisig, with what it is, which version, for which gateway, until when
+    Sign(crate::signing::SignArgs),
     /// Walk every path from stimulus to stop, on simulated devices or on the machine, and sign what was found
     Prooftest(crate::prooftest::ProoftestArgs),
     /// See it work: a simulated press, the real guard and desk, a bearing that fails

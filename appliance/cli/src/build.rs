@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 
 use appliance_sandbox::{CompileError, Engine, EngineError, LimitedError};
 use rt_config::limits::{BUNDLE_BYTES_MAX, PACK_BYTES_MAX};
-use rules_bundle::{Bundle, BundleError, BundleKey, Code, KeyError, LaneCode, Plan, SealError};
+use rt_config::place::Place;
+use rules_bundle::{
+    Bundle, BundleError, BundleKey, Code, KeyError, LaneCode, Plan, SealError, Vouched,
+};
 use rules_expr::wasm::ModuleError;
 use rules_pack::Finding;
+use rules_sdk_trust::SIGNATURE_SUFFIX;
 
-use crate::install::{Beside, Folder, Tried, Unsigned};
+use crate::install::{Beside, Folder, ReadOnly, Tried, Unsigned};
 
 /// Why a pack did not become a bundle.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +91,17 @@ pub enum BuildError {
         /// Why.
         cause: String,
     },
+    /// Nobody signed the pack, and it is to move a machine.
+    #[error(
+        "{path}: the pack is not signed: there is no {path}{SIGNATURE_SUFFIX}. Sign it: `tripline keygen NAME` makes a key, once; `tripline sign {path} --key NAME.key --version N` signs; and this gateway trusts it when NAME.pub lies in {folder}. For development --allow-unsigned takes it as it is, and that is then shown everywhere",
+        path = path.display()
+    )]
+    NotSigned {
+        /// The pack.
+        path: PathBuf,
+        /// Where trusted keys are.
+        folder: String,
+    },
     /// What was installed cannot be remembered.
     #[error(transparent)]
     Versions(#[from] rules_sdk_trust::VersionsError),
@@ -153,7 +168,7 @@ pub fn check_pack(path: &Path, unsigned: Unsigned) -> Result<Checked, BuildError
     check_file(path, &bytes, unsigned)
 }
 
-/// Checks a pack that was read from the file at `path`: its signature too, if it has one or needs one.
+/// Checks a pack that was read from the file at `path`: its signature too, if it has one.
 ///
 /// # Errors
 /// [`BuildError::Findings`], [`BuildError::NotTrusted`].
@@ -163,13 +178,33 @@ pub(crate) fn check_file(
     unsigned: Unsigned,
 ) -> Result<Checked, BuildError> {
     let mut checked = check_bytes_with(path, bytes, unsigned)?;
-    checked
+    checked.plan.vouched = checked
         .beside
-        .vouch_for_pack(path, &checked.plan.name, bytes, unsigned)
+        .vouch_for_pack(path, &checked.plan.name, bytes)
         .map_err(|cause| BuildError::NotTrusted {
             path: path.to_owned(),
             cause,
         })?;
+    Ok(checked)
+}
+
+/// Refuses a pack that is to move a machine and for which nobody vouches.
+///
+/// # Errors
+/// [`BuildError::NotSigned`].
+pub(crate) fn for_a_machine(
+    checked: Checked,
+    path: &Path,
+    unsigned: Unsigned,
+) -> Result<Checked, BuildError> {
+    if checked.plan.vouched == Vouched::Nobody && unsigned == Unsigned::Refused {
+        let folder = Place::Trusted.folder();
+        return Err(BuildError::NotSigned {
+            path: path.to_owned(),
+            folder: folder
+                .map_or_else(|| "trusted.d".to_owned(), |path| path.display().to_string()),
+        });
+    }
     Ok(checked)
 }
 
@@ -205,6 +240,23 @@ pub fn check_bytes_with(
             path: path.to_owned(),
             findings,
             text,
+        }),
+    }
+}
+
+/// The name of a pack that loads, whoever vouches for its modules.
+///
+/// # Errors
+/// [`BuildError::Findings`].
+pub(crate) fn name_of(path: &Path, bytes: &[u8]) -> Result<String, BuildError> {
+    let name = path.to_string_lossy();
+    let folder = ReadOnly(Folder::of(path, Unsigned::Refused));
+    match rules_pack::load_bytes(&name, bytes, &folder) {
+        Ok(loaded) => Ok(loaded.plan.name),
+        Err(findings) => Err(BuildError::Findings {
+            path: path.to_owned(),
+            findings,
+            text: String::from_utf8_lossy(bytes).into_owned(),
         }),
     }
 }

@@ -2,21 +2,19 @@
 
 use std::path::Path;
 
-use rules_bundle::BundleKey;
-
 use crate::build::{self, BuildError};
 use crate::error::{CliError, Exit};
 use crate::out::Out;
 use crate::pack;
 use crate::paint::Tone;
 use crate::table::{Align, Table};
+use crate::trust;
 use crate::units;
 
 /// `tripline inspect BUNDLE`.
 pub(crate) fn inspect(path: &Path, out: &mut Out) -> Result<Exit, CliError> {
     let bytes = build::read_any(path)?;
-    let key = BundleKey::default_path().and_then(|path| BundleKey::load(&path));
-    let key = key.map_err(BuildError::Key)?;
+    let key = trust::own_bundle_key().map_err(BuildError::Key)?;
     let bundle = rules_bundle::open(&bytes, &key).map_err(|source| CliError::Bundle {
         path: path.to_owned(),
         source,
@@ -27,6 +25,8 @@ pub(crate) fn inspect(path: &Path, out: &mut Out) -> Result<Exit, CliError> {
         .to_string();
     out.line(format_args!("bundle {}", bundle.hash))?;
     out.line(format_args!("{good}, {}", size(bytes.len())))?;
+    let vouched = pack::vouched(&bundle.plan, out);
+    out.line(format_args!("pack signed {vouched}"))?;
     out.line("")?;
     pack::summary(&bundle.plan, out)?;
     out.line("")?;

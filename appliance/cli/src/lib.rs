@@ -10,6 +10,7 @@
 //! | `demo` | `demo` |
 //! | [`prooftest`] | `prooftest` |
 //! | [`analyzer`] | `analyzer` |
+//! | `signing` | `keygen`, `sign` |
 //! | [`install`], [`trust`] | the modules that a pack names: read, trusted, tried, compiled |
 //! | `table`, `paint`, `units`, `out` | how it looks |
 //!
@@ -39,6 +40,7 @@ mod paint;
 mod reaction;
 mod run;
 mod show;
+mod signing;
 mod table;
 pub mod trust;
 mod units;
@@ -126,6 +128,8 @@ fn dispatch(command: &Command, settings: &Settings, out: &mut Out) -> Result<Exi
         Command::Lift { hold, who } => act::lift(hold, who, settings, out),
         Command::Trip { reason } => act::trip(reason, settings, out),
         Command::Events { follow, format } => events::events(*follow, *format, settings, out),
+        Command::Keygen(args) => signing::keygen(args, out),
+        Command::Sign(args) => signing::sign(args, settings, out),
         Command::Analyzer(args) => analyzer::analyzer(args, settings, out),
         Command::Prooftest(args) => prooftest::prooftest(args, settings, out),
         Command::Demo {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rules_bundle::{BundleKey, LanePlan, LinkPlan, ModulePlan, Plan};
+use rules_bundle::{BundleKey, LanePlan, LinkPlan, ModulePlan, Plan, Vouched};
 use rules_pack::Finding;
 
 use crate::build::{self, BuildError, Built, Checked};
@@ -78,6 +78,7 @@ pub(crate) fn build(
     out: &mut Out,
 ) -> Result<Exit, CliError> {
     let checked = loaded(build::check_pack(path, settings.unsigned), settings)?;
+    let checked = build::for_a_machine(checked, path, settings.unsigned)?;
     let key = trust::bundle_key().map_err(BuildError::Key)?;
     let built = build::compile(checked, &key)?;
     let file = cases::beside(path);
@@ -104,6 +105,7 @@ pub(crate) fn build(
         bundle.plan.name, bundle.plan.version
     ))?;
     out.line(format_args!("  bundle  {}", bundle.hash))?;
+    out.line(format_args!("  signed  {}", vouched(&bundle.plan, out)))?;
     if tried.modules > 0 {
         out.line(format_args!(
             "  modules {}, {} in two engines bit for bit ({} recorded), {}",
@@ -139,11 +141,18 @@ pub(crate) fn loaded(
             show(&checked.warnings, &checked.text, settings);
             Ok(checked)
         }
-        Err(BuildError::Findings { findings, text, .. }) => {
+        Err(error) => Err(refused(error, settings)),
+    }
+}
+
+/// Shows findings on standard error, if these are the reason.
+pub(crate) fn refused(error: BuildError, settings: &Settings) -> CliError {
+    match error {
+        BuildError::Findings { findings, text, .. } => {
             show(&findings, &text, settings);
-            Err(CliError::Findings)
+            CliError::Findings
         }
-        Err(error) => Err(error.into()),
+        error => error.into(),
     }
 }
 
@@ -178,6 +187,17 @@ pub(crate) fn summary(plan: &Plan, out: &mut Out) -> Result<(), CliError> {
             alerts.broker.host, alerts.broker.port, alerts.topic_prefix, plan.name
         )),
         None => out.line("no alerts are sent: the pack has no `alerts`"),
+    }
+}
+
+/// Who vouches for a pack.
+pub(crate) fn vouched(plan: &Plan, out: &Out) -> String {
+    match &plan.vouched {
+        Vouched::By(signature) => format!("by {}", signature.signer),
+        Vouched::Program => "part of this program".to_owned(),
+        Vouched::Nobody => out
+            .tone(Tone::Bad, "by NOBODY, for development only")
+            .to_string(),
     }
 }
 

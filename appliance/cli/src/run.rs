@@ -13,7 +13,7 @@ use appliance_desk::repeats::Repeats;
 use appliance_desk::signals::StopSignal;
 use appliance_desk::supervise::{GuardCommand, Outcome, Supervisor, find_guard};
 use appliance_desk::{NOTICE, wall_time};
-use rules_bundle::{Bundle, BundleError, BundleKey};
+use rules_bundle::{Bundle, BundleKey};
 
 use crate::build::{self, BuildError};
 use crate::error::{CliError, Exit};
@@ -46,7 +46,7 @@ pub(crate) struct Start<'a> {
     pub(crate) socket: &'a Path,
     /// Group whose members may act; `None`: only root and this user.
     pub(crate) operators: Option<String>,
-    /// Whether modules that nobody has signed may run.
+    /// Whether packs and modules that nobody has signed may run.
     pub(crate) unsigned: Unsigned,
     /// Where the guard's own messages go; `None`: to our standard error.
     pub(crate) log: Option<PathBuf>,
@@ -158,8 +158,7 @@ pub(crate) fn run(
     out: &mut Out,
 ) -> Result<Exit, CliError> {
     let stop = StopSignal::register().map_err(CliError::Signals)?;
-    let key = trust::bundle_key().map_err(BuildError::Key)?;
-    let (bytes, bundle) = open_or_build(path, settings, &key)?;
+    let (bytes, bundle, key) = open_or_build(path, settings)?;
     let size = units::size(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
     out.line(format_args!(
         "pack {} {}, bundle {} ({size})",
@@ -211,23 +210,23 @@ pub(crate) fn run(
 fn open_or_build(
     path: &Path,
     settings: &Settings,
-    key: &BundleKey,
-) -> Result<(Vec<u8>, Bundle), CliError> {
+) -> Result<(Vec<u8>, Bundle, BundleKey), CliError> {
     let bytes = build::read_any(path)?;
-    match rules_bundle::open(&bytes, key) {
-        Ok(bundle) => Ok((bytes, bundle)),
-        Err(BundleError::NotABundle | BundleError::TooLarge { .. }) => {
-            let checked =
-                pack::loaded(build::check_file(path, &bytes, settings.unsigned), settings)?;
-            let built = build::compile(checked, key)?;
-            built.remember()?;
-            Ok((built.bytes, built.bundle))
-        }
-        Err(source) => Err(CliError::Bundle {
+    if rules_bundle::is_bundle(&bytes) {
+        // Not made when it is missing: then this bundle was not built here.
+        let key = trust::own_bundle_key().map_err(BuildError::Key)?;
+        let bundle = rules_bundle::open(&bytes, &key).map_err(|source| CliError::Bundle {
             path: path.to_owned(),
             source,
-        }),
+        })?;
+        return Ok((bytes, bundle, key));
     }
+    let checked = pack::loaded(build::check_file(path, &bytes, settings.unsigned), settings)?;
+    let checked = build::for_a_machine(checked, path, settings.unsigned)?;
+    let key = trust::bundle_key().map_err(BuildError::Key)?;
+    let built = build::compile(checked, &key)?;
+    built.remember()?;
+    Ok((built.bytes, built.bundle, key))
 }
 
 /// What came within a moment.

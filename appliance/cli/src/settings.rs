@@ -17,7 +17,7 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Whether it was named by the caller; a hint then repeats it.
     pub socket_named: bool,
-    /// Whether modules are taken that nobody signed.
+    /// Whether packs and modules are taken that nobody signed.
     pub(crate) unsigned: Unsigned,
     /// Colours on standard output.
     pub(crate) paint: Paint,

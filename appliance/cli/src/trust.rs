@@ -74,6 +74,14 @@ pub fn policy(allow_unsigned: bool) -> Result<Policy, TrustFailure> {
     })
 }
 
+/// The key of this host's bundles, as the first build has made it.
+///
+/// # Errors
+/// [`KeyError`](rules_bundle::KeyError).
+pub fn own_bundle_key() -> Result<BundleKey, rules_bundle::KeyError> {
+    BundleKey::load(&BundleKey::default_path()?)
+}
+
 /// The key of this host's bundles, made when there is none yet.
 ///
 /// # Errors

@@ -88,7 +88,13 @@ fn building_twice_gives_the_same_bytes() {
     let pack = minimal_pack().display().to_string();
     let files = ["a", "b"].map(|name| dir.path().join(name));
     for file in &files {
-        let built = tripline(&["build", &pack, "-o", &file.display().to_string()]);
+        let built = tripline(&[
+            "build",
+            &pack,
+            "--allow-unsigned",
+            "-o",
+            &file.display().to_string(),
+        ]);
         assert_eq!(code(&built), 0, "{}", stderr(&built));
     }
     let [a, b] = files.map(|file| std::fs::read(file).unwrap());
@@ -125,7 +131,16 @@ fn a_failed_build_leaves_the_old_bundle() {
     let dir = tempfile::tempdir().unwrap();
     let bundle = dir.path().join("line.bundle").display().to_string();
     let pack = minimal_pack().display().to_string();
-    assert_eq!(code(&tripline(&["build", &pack, "-o", &bundle])), 0);
+    assert_eq!(
+        code(&tripline(&[
+            "build",
+            &pack,
+            "--allow-unsigned",
+            "-o",
+            &bundle
+        ])),
+        0
+    );
     let before = std::fs::read(&bundle).unwrap();
     let bad = dir.path().join("bad.yaml");
     std::fs::write(&bad, "tripline: 1\n").unwrap();
@@ -147,7 +162,16 @@ fn h67_a_changed_bundle_is_refused() {
     let bundle = dir.path().join("line.bundle");
     let name = bundle.display().to_string();
     let pack = minimal_pack().display().to_string();
-    assert_eq!(code(&tripline(&["build", &pack, "-o", &name])), 0);
+    assert_eq!(
+        code(&tripline(&[
+            "build",
+            &pack,
+            "--allow-unsigned",
+            "-o",
+            &name
+        ])),
+        0
+    );
     let mut bytes = std::fs::read(&bundle).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -180,19 +204,21 @@ fn i13_a_bundle_of_another_host_is_neither_shown_nor_run() {
     };
     let pack = minimal_pack().display().to_string();
     let build = |state: &str| {
-        let built = on(state, &["build", &pack, "-o", &bundle]);
+        let built = on(state, &["build", &pack, "--allow-unsigned", "-o", &bundle]);
         assert_eq!(code(&built), 0, "{}", stderr(&built));
     };
     build(&there);
     // Nothing was ever built here: there is no key, and looking at a bundle makes none.
-    let nothing = on(&here, &["inspect", &bundle]);
-    assert_eq!(code(&nothing), 1);
-    assert!(
-        stderr(&nothing).contains("no key of bundles"),
-        "I13: {}",
-        stderr(&nothing)
-    );
-    assert!(!Path::new(&here).exists(), "I13");
+    for command in ["inspect", "run"] {
+        let nothing = on(&here, &[command, &bundle]);
+        assert_eq!(code(&nothing), 1);
+        assert!(
+            stderr(&nothing).contains("no key of bundles"),
+            "I13: {}",
+            stderr(&nothing)
+        );
+        assert!(!Path::new(&here).exists(), "I13");
+    }
     build(&here);
     assert_eq!(code(&on(&here, &["inspect", &bundle])), 0);
     for command in ["inspect", "run"] {
@@ -298,7 +324,7 @@ fn a_guard_that_is_not_there_is_named_with_the_way_to_build_it() {
     let output = Command::new(env!("CARGO_BIN_EXE_tripline"))
         .arg("run")
         .arg(minimal_pack())
-        .arg("--socket")
+        .args(["--allow-unsigned", "--socket"])
         .arg(dir.path().join("g.sock"))
         .env("TRIPLINE_GUARD", dir.path().join("nothing"))
         .stdin(Stdio::null())

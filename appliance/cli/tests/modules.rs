@@ -99,20 +99,20 @@ impl Bench {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// A key, trusted here, that signed the module.
+    /// A key, trusted here, that signed module and pack.
     fn sign(&self) {
         if !Path::new(&self.path("trusted.d")).exists() {
-            self.good(&["analyzer", "keygen", "works"]);
+            self.good(&["keygen", "works"]);
             fs::create_dir(self.dir.path().join("trusted.d")).unwrap();
             fs::copy(self.path("works.pub"), self.path("trusted.d/works.pub")).unwrap();
         }
-        self.good(&[
-            "analyzer",
-            "sign",
-            "modules/adder.wasm",
-            "--key",
-            "works.key",
-        ]);
+        self.good(&["sign", "modules/adder.wasm", "--key", "works.key"]);
+        self.sign_pack("1");
+    }
+
+    fn sign_pack(&self, version: &str) {
+        let key = ["--key", "works.key", "--version", version];
+        self.good(&[&["sign", "pump.yaml"], key.as_slice()].concat());
     }
 }
 
@@ -133,7 +133,7 @@ fn h65_a_module_that_nobody_signed_is_refused_and_with_the_flag_shown_everywhere
         shown.contains("error[P142]: the module `adder` is not trusted: it is not signed"),
         "H-65: {shown}"
     );
-    assert!(shown.contains("tripline analyzer sign"), "H-65: {shown}");
+    assert!(shown.contains("tripline sign"), "H-65: {shown}");
     let output = bench.tripline(&UNSIGNED);
     let shown = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{shown}");
@@ -251,85 +251,80 @@ fn h36_a_module_that_needs_more_fuel_than_its_author_says_makes_no_bundle() {
 }
 
 #[test]
-fn a_proof_test_says_that_it_cannot_make_an_analyzer_speak() {
+fn h65_a_pack_that_nobody_signed_is_refused_for_a_machine_and_with_the_flag_shown() {
     let bench = Bench::new(ADDER, PACK);
-    let shown = bench.refused(&[
-        "prooftest",
-        "pump.yaml",
-        "--simulate",
+    bench.sign();
+    fs::remove_file(bench.path("pump.yaml.minisig")).unwrap();
+    let shown = bench.refused(&BUILD);
+    let socket = bench.path("guard.sock");
+    let run = ["run", "pump.yaml", "--socket", &socket];
+    assert_eq!(bench.refused(&run), shown, "H-65: run as build");
+    for words in [
+        "pump.yaml: the pack is not signed",
+        "tripline keygen NAME",
+        "tripline sign pump.yaml --key NAME.key --version N",
+        &bench.path("trusted.d"),
         "--allow-unsigned",
-        "--key",
-        "proof.key",
-    ]);
+    ] {
+        assert!(shown.contains(words), "H-65, I13: {words}: {shown}");
+    }
     assert!(
-        shown.contains("`sum` is an analyzer, and a proof test has no blocks"),
-        "{shown}"
+        !Path::new(&bench.path("state")).exists(),
+        "a refused pack leaves nothing"
     );
-    assert!(
-        !Path::new(&bench.path("proof.key")).exists(),
-        "nothing was begun"
-    );
+    // What moves no machine needs no signature.
+    for args in [["check", "pump.yaml"], ["matrix", "pump.yaml"]] {
+        bench.good(&args);
+    }
+    let shown = bench.good(&UNSIGNED);
+    assert!(shown.contains("signed  by NOBODY"), "H-65: {shown}");
+    let shown = bench.good(&["inspect", "pump.bundle"]);
+    assert!(shown.contains("pack signed by NOBODY"), "H-65: {shown}");
+    bench.sign_pack("1");
+    let shown = bench.good(&BUILD);
+    assert!(shown.contains("signed  by works"), "{shown}");
+    let shown = bench.good(&["inspect", "pump.bundle"]);
+    assert!(shown.contains("pack signed by works"), "{shown}");
 }
 
 #[test]
-fn h65_a_signed_pack_is_taken_and_one_that_was_changed_or_must_be_signed_is_not() {
+fn h65_a_signed_pack_is_taken_and_one_that_was_changed_or_is_older_is_not() {
     let bench = Bench::new(ADDER, PACK);
-    bench.good(&["analyzer", "keygen", "maker"]);
-    fs::create_dir(bench.dir.path().join("trusted.d")).unwrap();
-    fs::copy(bench.path("maker.pub"), bench.path("trusted.d/maker.pub")).unwrap();
-    bench.good(&[
-        "analyzer",
-        "sign",
-        "modules/adder.wasm",
-        "--key",
-        "maker.key",
-    ]);
-    let build = &["build", "pump.yaml", "-o", "pump.bundle"];
+    bench.sign();
     let builds = || {
-        bench.good(build);
+        bench.good(&BUILD);
         fs::remove_file(bench.path("pump.bundle")).unwrap();
     };
-    builds();
-    bench.write("trusted.d/packs-must-be-signed", "");
-    let shown = bench.refused(build);
-    assert!(
-        shown.contains("pump.yaml") && shown.contains("not signed"),
-        "H-65, I13: {shown}"
-    );
-    bench.good(&[
-        "--allow-unsigned",
-        "build",
-        "pump.yaml",
-        "-o",
-        "pump.bundle",
-    ]);
-    fs::remove_file(bench.path("pump.bundle")).unwrap();
-    let sign = |version| {
-        let args = [
-            "analyzer",
-            "sign",
-            "--key",
-            "maker.key",
-            "--version",
-            version,
-            "pump.yaml",
-        ];
-        bench.good(&args)
-    };
-    sign("7");
+    bench.sign_pack("7");
     builds();
     bench.write("pump.yaml", &PACK.replace("Too much", "Too little"));
-    let shown = bench.refused(build);
+    let shown = bench.refused(&BUILD);
     assert!(shown.contains("trusted keys"), "H-67: {shown}");
-    fs::remove_file(bench.path("trusted.d/packs-must-be-signed")).unwrap();
-    assert_eq!(
-        bench.refused(build),
-        shown,
-        "a signature that is there is never ignored"
-    );
-    sign("6");
-    let shown = bench.refused(build);
+    for args in [UNSIGNED.as_slice(), &["check", "pump.yaml"]] {
+        assert_eq!(
+            bench.refused(args),
+            shown,
+            "a signature that is there is never ignored"
+        );
+    }
+    bench.sign_pack("7");
+    let shown = bench.refused(&BUILD);
+    assert!(shown.contains("with another content"), "H-66: {shown}");
+    bench.sign_pack("6");
+    let shown = bench.refused(&BUILD);
     assert!(shown.contains("older than version 7"), "H-66: {shown}");
-    sign("8");
+    bench.sign_pack("8");
     builds();
+}
+
+#[test]
+fn a_pack_is_signed_where_its_modules_are_not_trusted_but_not_when_it_does_not_load() {
+    // The laptop of whoever writes the pack: no trusted keys, and the module is nobody's.
+    let bench = Bench::new(ADDER, PACK);
+    bench.good(&["analyzer", "keygen", "works"]);
+    bench.sign_pack("1");
+    bench.write("pump.yaml", &PACK.replace("\nrules:", "\nrulez:"));
+    let key = ["--key", "works.key", "--version", "2"];
+    let shown = bench.refused(&[&["analyzer", "sign", "pump.yaml"], key.as_slice()].concat());
+    assert!(shown.contains("rulez"), "{shown}");
 }

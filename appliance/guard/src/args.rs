@@ -31,7 +31,8 @@ usage: tripline-guard --bundle FILE --socket PATH [--bundle-key FILE] [--operato
   --watchdog-device PATH
                      the host's hardware watchdog, as /dev/watchdog: opened at start, fed while every lane ticks
   --state DIR        where latches and unclean ends are kept over a restart; beside the socket without it
-  --allow-unsigned   for development: runs analyzers that nobody has signed, or whose signature has expired; the state says so
+  --allow-unsigned   for development: runs a pack and analyzers that nobody has signed, or whose signature has expired; the
+                     state says so
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
 5 a host name or password file cannot be used, 6 the watchdog had stopped a lane, 7 stopped but a stop was not confirmed.

@@ -17,7 +17,7 @@ use appliance_lane::Event;
 use appliance_sandbox::Engine;
 use rt_config::cpu::Cores;
 use rt_config::{clock, cpu, host, limits};
-use rules_bundle::{Bundle, BundleKey, ModulePlan};
+use rules_bundle::{Bundle, BundleKey, Plan, SignaturePlan, Vouched};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::acquire::LinkNews;
@@ -42,7 +42,7 @@ type Refused = (Exit, String);
 pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     let gate = Gate::new(args.operators.clone()).map_err(|cause| (Exit::Usage, cause))?;
     let bundle = read_bundle(&args.bundle, args.bundle_key.as_deref())?;
-    let lacks = unvouched(&bundle.plan.modules, args.allow_unsigned)
+    let lacks = unvouched(&bundle.plan, args.allow_unsigned)
         .map_err(|(exit, cause)| (exit, format!("{}: {cause}", args.bundle.display())))?;
     let listener =
         Listener::open(&args.socket, gate).map_err(|error| (Exit::Socket, error.to_string()))?;
@@ -244,23 +244,28 @@ fn read_bundle(path: &Path, key: Option<&Path>) -> Result<Bundle, Refused> {
     rules_bundle::open(&bytes, &key).map_err(|error| refuse(error.to_string()))
 }
 
-/// Refuses modules that nobody vouches for, now or any more; or says which they are, when that is allowed (H-66).
-fn unvouched(modules: &[ModulePlan], allowed: bool) -> Result<Vec<String>, Refused> {
+/// Refuses a pack or modules that nobody vouches for, now or any more; or says which they are, when that is allowed
+/// (H-65, H-66, I13).
+fn unvouched(plan: &Plan, allowed: bool) -> Result<Vec<String>, Refused> {
     let now_s = clock::wall_ns() / 1_000_000_000;
-    let mut lacks = Vec::new();
-    for module in modules {
-        let name = &module.name;
-        match &module.signature {
-            None => lacks.push(format!("unsigned module {name}")),
-            Some(signature) if signature.expires.is_some_and(|end| end < now_s) => {
-                lacks.push(format!(
-                    "module {name}: the signature of {} has expired",
-                    signature.signer
-                ));
-            }
-            Some(_) => {}
-        }
-    }
+    let lack = |what: &str, name: &str, signature: Option<&SignaturePlan>| match signature {
+        None => Some(format!("unsigned {what} {name}")),
+        Some(signature) if signature.expires.is_some_and(|end| end < now_s) => Some(format!(
+            "{what} {name}: the signature of {} has expired",
+            signature.signer
+        )),
+        Some(_) => None,
+    };
+    let pack = match &plan.vouched {
+        Vouched::Nobody => lack("pack", &plan.name, None),
+        Vouched::By(signature) => lack("pack", &plan.name, Some(signature)),
+        Vouched::Program => None,
+    };
+    let modules = plan
+        .modules
+        .iter()
+        .filter_map(|module| lack("module", &module.name, module.signature.as_ref()));
+    let lacks: Vec<String> = pack.into_iter().chain(modules).collect();
     match lacks.first() {
         Some(lack) if !allowed => Err((
             Exit::Bundle,

@@ -16,8 +16,11 @@ use std::process::{Command, Output, Stdio};
 
 use appliance_cli::build::{Checked, check_bytes};
 use appliance_cli::prooftest::{Faults, Mode, Outcome, Report, simulate, verify};
-use hil_tests::binaries;
+use hil_tests::guard::Guard;
+use hil_tests::hostile::Device;
 use hil_tests::stand::{DANGER, HEALTHY, Setup, Stand};
+use hil_tests::{binaries, packs};
+use rules_bundle::Vouched;
 
 /// Deadlines that a busy machine keeps: this test is of paths, not of speed.
 const PACK: &str = r#"tripline: 1
@@ -204,7 +207,14 @@ fn h81_a_machine_is_not_moved_when_nobody_can_be_asked() {
 #[test]
 fn a_test_on_the_machine_waits_for_its_person_and_proves_what_that_one_applies() {
     let setup = Setup::default();
-    let stand = Stand::start(&setup);
+    let device = Device::default();
+    device.show(HEALTHY);
+    // The pack as it lies there for the test: nobody has signed it.
+    let bundle = packs::bundle_with(&setup.yaml(device.address()), |plan| {
+        plan.vouched = Vouched::Nobody;
+    });
+    let guard = Guard::start_with(&bundle, &["--allow-unsigned"]);
+    let stand = Stand { guard, device };
     let folder = tempfile::tempdir().unwrap();
     let pack = folder.path().join("stand.yaml");
     std::fs::write(&pack, setup.yaml(stand.device.address())).unwrap();

@@ -24,7 +24,7 @@ use crate::{BundleKey, ModulePlan, Plan, PlanError};
 
 const MAGIC: &[u8; 16] = b"TRIPLINE BUNDLE\n";
 /// Changes whenever the container or the encoding of the plan does.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEADER_BYTES: usize = 60;
 const SECTION_HEADER_BYTES: usize = 16;
 
@@ -297,6 +297,11 @@ fn push_section(body: &mut Vec<u8>, kind: u32, index: u32, content: &[u8]) {
             .to_le_bytes(),
     );
     body.extend_from_slice(content);
+}
+
+/// Whether bytes begin as bundles do: what else they are, [`open`] says.
+pub fn is_bundle(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
 }
 
 /// Opens a bundle: verifies the tag before anything is read of it, then header, hash, sections and plan, in this order.

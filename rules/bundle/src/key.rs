@@ -41,7 +41,7 @@ pub struct BundleKey {
 pub enum KeyError {
     /// Nothing says where it is.
     #[error(
-        "no folder for the key of bundles: set {variable}, or HOME",
+        "no folder for the key of bundles: set {variable}, or HOME; a guard is told of the key with --bundle-key",
         variable = Place::State.variable()
     )]
     NoPlace,

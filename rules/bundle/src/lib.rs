@@ -15,7 +15,7 @@ pub mod testing;
 pub use budget::{Budget, WorstCase, worst_case};
 pub use check::PlanError;
 pub use container::{
-    Bundle, BundleError, Code, ContentHash, LaneCode, ModuleCode, SealError, open, seal,
+    Bundle, BundleError, Code, ContentHash, LaneCode, ModuleCode, SealError, is_bundle, open, seal,
 };
 pub use key::{BundleKey, KeyError};
 pub use plan::*;

@@ -132,6 +132,7 @@ fn plan() -> Plan {
         }],
         blocks: vec![8],
         alerts: None,
+        vouched: Vouched::Nobody,
     }
 }
 

@@ -9,7 +9,8 @@ use drivers_frame::{DeviceId, TagId, WaveformId};
 use rt_config::limits::WINDOW_SAMPLES_MAX;
 use rules_bundle::{
     DevicePlan, Enable, FieldPlan, LanePlan, LinkPlan, ModbusPlan, MqttPlan, Multiplier, Plan,
-    PointPlan, ResetButtonPlan, RulePlan, SubscriptionPlan, TagPlan, VotingPlan, WindowPlan,
+    PointPlan, ResetButtonPlan, RulePlan, SubscriptionPlan, TagPlan, VotingPlan, Vouched,
+    WindowPlan,
 };
 use rules_expr::{Compiled, Input};
 
@@ -37,6 +38,8 @@ pub(crate) fn plan(pack: &CheckedPack) -> Option<Plan> {
             .map(|block| u32::try_from(block.len()).ok())
             .collect::<Option<_>>()?,
         alerts: parts.alerts.cloned(),
+        // A pack does not vouch for itself.
+        vouched: Vouched::Nobody,
     })
 }
 

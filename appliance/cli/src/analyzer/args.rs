@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use rules_sdk_templates::Language;
-use rules_sdk_trust::Date;
 
 use crate::args::Format;
+use crate::signing::{KeygenArgs, SignArgs};
 
 /// `tripline analyzer`.
 #[derive(Debug, Args)]
@@ -59,37 +59,10 @@ pub(super) enum AnalyzerCommand {
         #[arg(long, value_name = "FILE")]
         cases: Option<PathBuf>,
     },
-    /// Make a key pair in minisign's format: NAME.key to sign with, NAME.pub for the gateways that shall trust it
-    Keygen {
-        /// File name without suffix
-        name: PathBuf,
-        /// File with the password that encrypts the secret key; without it the key is not encrypted
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-    /// Sign a module or a pack: writes FILE.minisig, with what it is, which version, for which gateway, until when
+    /// As `tripline keygen`
+    Keygen(KeygenArgs),
+    /// As `tripline sign`
     Sign(SignArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct SignArgs {
-    /// The module (.wasm) or pack (.yaml)
-    pub(super) file: PathBuf,
-    /// The secret key
-    #[arg(long, value_name = "FILE")]
-    pub(super) key: PathBuf,
-    /// File with the key's password, for one that is encrypted
-    #[arg(long, value_name = "FILE")]
-    pub(super) password_file: Option<PathBuf>,
-    /// Name of the gateway that it is for
-    #[arg(long, value_name = "NAME", default_value = "any")]
-    pub(super) target: String,
-    /// Last day on which it may be installed, such as 2027-12-31 [default: never]
-    #[arg(long, value_name = "DAY")]
-    pub(super) expires: Option<Date>,
-    /// Version of a pack, a number that only rises; a module states its own
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) version: Option<u64>,
 }
 
 fn language(name: &str) -> Result<Language, String> {

@@ -5,14 +5,13 @@
 //! | `create`, `make` | `new`, `build` |
 //! | `inspect` | `inspect` |
 //! | `frames`, `trial` | `test`, `bench`: recorded frames through the product's own sandbox |
-//! | `sign` | `keygen`, `sign` |
+//! | [`signing`] | `keygen`, `sign` |
 
 mod args;
 mod create;
 pub(crate) mod frames;
 mod inspect;
 mod make;
-mod sign;
 pub(crate) mod trial;
 
 use std::io;
@@ -29,6 +28,7 @@ use crate::build;
 use crate::error::{CliError, Exit};
 use crate::out::Out;
 use crate::settings::Settings;
+use crate::signing;
 
 /// Why a command for analyzers failed.
 #[derive(Debug, thiserror::Error)]
@@ -121,11 +121,8 @@ pub(crate) fn analyzer(
         AnalyzerCommand::Bench { module, cases } => {
             trial::bench(module, cases.as_deref(), settings, out)
         }
-        AnalyzerCommand::Keygen {
-            name,
-            password_file,
-        } => sign::keygen(name, password_file.as_deref(), out),
-        AnalyzerCommand::Sign(args) => sign::sign(args, out),
+        AnalyzerCommand::Keygen(args) => signing::keygen(args, out),
+        AnalyzerCommand::Sign(args) => signing::sign(args, settings, out),
     }
 }
 

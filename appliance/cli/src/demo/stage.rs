@@ -10,6 +10,7 @@ use appliance_desk::signals::StopSignal;
 use appliance_desk::supervise::Outcome;
 use drivers_sim::plant::{Plant, PlantConfig, StationName};
 use drivers_sim::wave::WavePublisher;
+use rules_bundle::Vouched;
 use tempfile::TempDir;
 
 use super::RULE;
@@ -89,9 +90,10 @@ impl Stage {
             .map(|samples| plant.start_accelerometer(usize::try_from(samples).unwrap_or(0)))
             .transpose()?;
         // Without the pack's lints: they are for its author.
-        // Our own words, whatever this gateway trusts.
-        let checked = build::check_bytes_with(&path, text.as_bytes(), settings.unsigned)
+        // Our own words, whatever this gateway trusts: the pack is part of this program. Its analyzer is not.
+        let mut checked = build::check_bytes_with(&path, text.as_bytes(), settings.unsigned)
             .or_else(|error| pack::loaded(Err(error), settings))?;
+        checked.plan.vouched = Vouched::Program;
         let prefix = checked
             .plan
             .alerts

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use appliance_sandbox::{CompileLimits, Engine, compile_limited};
-use rules_bundle::{ModuleCode, Plan, SignaturePlan};
+use rules_bundle::{ModuleCode, Plan, SignaturePlan, Vouched};
 use rules_pack::ModuleFile;
 use rules_sdk_abi::metadata::Metadata;
 use rules_sdk_trust::{Artefact, Kind, Policy, SIGNATURE_SUFFIX, Trust, VersionsError, limits};
@@ -23,7 +23,7 @@ use rules_sdk_trust::{Artefact, Kind, Policy, SIGNATURE_SUFFIX, Trust, VersionsE
 use crate::build::BuildError;
 use crate::trust;
 
-/// Whether modules are taken that nobody signed.
+/// Whether packs and modules are taken that nobody signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unsigned {
     /// They are refused.
@@ -69,39 +69,37 @@ impl Beside {
         }
     }
 
-    /// Sees whether the pack itself may be installed. A signature that is there must be good; one that is not is missed
-    /// where this gateway says so ([`rules_sdk_trust::SIGNED_PACKS_FILE`]). Elsewhere packs are written where they run.
+    /// Who vouches for the pack itself. A signature that is there must be good, wherever the pack is used; whether there
+    /// must be one, [`build::for_a_machine`](crate::build::for_a_machine) says.
     pub(crate) fn vouch_for_pack(
         &mut self,
         path: &Path,
         name: &str,
         bytes: &[u8],
-        unsigned: Unsigned,
-    ) -> Result<(), String> {
-        let signature = signature_beside(path)?;
+    ) -> Result<Vouched, String> {
+        let Some(signature) = signature_beside(path)? else {
+            return Ok(Vouched::Nobody);
+        };
         let policy = match &self.trust {
             Some(policy) => Rc::clone(policy),
-            None => match trust::policy(unsigned == Unsigned::Allowed) {
-                Ok(policy) => Rc::new(RefCell::new(policy)),
-                // A user without folders of its own trusts nobody.
-                Err(trust::TrustFailure::NoFolder { .. }) if signature.is_none() => return Ok(()),
-                Err(error) => return Err(error.to_string()),
-            },
+            None => Rc::new(RefCell::new(
+                trust::policy(false).map_err(|error| error.to_string())?,
+            )),
         };
-        if signature.is_none() && !policy.borrow().keys.packs_must_be_signed() {
-            return Ok(());
-        }
         let artefact = Artefact {
             kind: Kind::Pack,
             id: name,
             version: None,
         };
-        policy
+        let trust = policy
             .borrow_mut()
-            .admit(&artefact, bytes, signature.as_deref())
+            .admit(&artefact, bytes, Some(&signature))
             .map_err(|refusal| refusal.to_string())?;
         self.trust = Some(policy);
-        Ok(())
+        Ok(match in_plan(trust) {
+            Some(signature) => Vouched::By(signature),
+            None => Vouched::Nobody,
+        })
     }
 
     /// Remembers the versions that were admitted: older ones are refused from now on.
@@ -237,13 +235,32 @@ impl rules_pack::Beside for Folder {
             .borrow_mut()
             .admit(&artefact, wasm, signature.as_deref())
             .map_err(|refusal| refusal.to_string())?;
-        Ok(match trust {
-            Trust::Unsigned => None,
-            Trust::Signed { signer, manifest } => Some(SignaturePlan {
-                signer,
-                expires: manifest.expires.map(rules_sdk_trust::Date::ends_at),
-            }),
-        })
+        Ok(in_plan(trust))
+    }
+}
+
+/// What a bundle keeps of it.
+fn in_plan(trust: Trust) -> Option<SignaturePlan> {
+    match trust {
+        Trust::Unsigned => None,
+        Trust::Signed { signer, manifest } => Some(SignaturePlan {
+            signer,
+            expires: manifest.expires.map(rules_sdk_trust::Date::ends_at),
+        }),
+    }
+}
+
+/// Files in a pack's folder, for somebody who only reads the pack: who vouches for its modules is asked where it is
+/// installed.
+pub(crate) struct ReadOnly(pub(crate) Folder);
+
+impl rules_pack::Beside for ReadOnly {
+    fn read(&self, path: &str, most: usize) -> Result<Vec<u8>, String> {
+        self.0.read(path, most)
+    }
+
+    fn vouch(&self, _: &str, _: &Metadata, _: &[u8]) -> Result<Option<SignaturePlan>, String> {
+        Ok(None)
     }
 }
 

@@ -80,10 +80,6 @@ pub fn simulate(
         rests.push(rest.waves);
         scenes.push(scene);
     }
-    let unsigned = plan
-        .modules
-        .iter()
-        .any(rules_bundle::ModulePlan::is_unsigned);
     let mut walk = Walk {
         world: &world,
         known: &known,
@@ -95,7 +91,7 @@ pub fn simulate(
     for (index, (lane, scene)) in plan.lanes.iter().zip(&scenes).enumerate() {
         walk.calm(index, lane, scene);
     }
-    let guard = GuardProcess::start(program, folder, &built.bytes, &key, unsigned)?;
+    let guard = GuardProcess::start(program, folder, &built.bytes, &key)?;
     walk.socket.clone_from(&guard.socket);
     walk.all(&plan, &mut scenes, only, &mut report, &mut untested)?;
     report

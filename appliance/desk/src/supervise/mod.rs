@@ -47,7 +47,7 @@ pub struct GuardCommand {
     pub socket: PathBuf,
     /// Group whose members may act; `None`: only root and our own user.
     pub operators: Option<String>,
-    /// Whether modules that nobody has signed may run: for development, and shown in the state.
+    /// Whether packs and modules that nobody has signed may run: for development, and shown in the state.
     pub allow_unsigned: bool,
     /// Where its messages go; `None`: to our standard error.
     pub log: Option<PathBuf>,

@@ -514,6 +514,7 @@ impl Scenario {
             modules: vec![],
             blocks: vec![],
             alerts: None,
+            vouched: rules_bundle::Vouched::Program,
         }
         .check()
         .expect("what is drawn is what a checked pack could be");

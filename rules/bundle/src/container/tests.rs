@@ -117,7 +117,7 @@ fn i13_a_right_hash_is_no_tag() {
 
 #[test]
 fn h72_a_container_of_another_version_is_refused_with_its_number_tag_or_not() {
-    for version in [0, 1, 2, VERSION + 1] {
+    for version in [0, 1, 2, 3, VERSION + 1] {
         let bare = container(version, &[]);
         for bytes in [bare.clone(), tagged(bare.clone(), &key())] {
             match open(&bytes, &key()) {

@@ -48,14 +48,9 @@ impl ModulePlan {
                 .map(|waveform| (waveform.format, waveform.samples_max)),
         )
     }
-
-    /// Whether nobody vouches for it.
-    pub fn is_unsigned(&self) -> bool {
-        self.signature.is_none()
-    }
 }
 
-/// Who vouches for a module.
+/// Who vouches for a module or a pack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignaturePlan {
     /// The trusted key's name.

@@ -37,6 +37,20 @@ pub struct Plan {
     pub blocks: Vec<u32>,
     /// Where alerts go; `None` when the pack sends none.
     pub alerts: Option<AlertPlan>,
+    /// Who vouches for the pack.
+    pub vouched: Vouched,
+}
+
+/// Who vouches for a pack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Vouched {
+    /// Nobody: it runs only where that is allowed, for development, and is shown.
+    #[default]
+    Nobody,
+    /// Whoever has this key.
+    By(SignaturePlan),
+    /// It is part of the program that runs it: the demonstration.
+    Program,
 }
 
 /// One pinned thread with its own inputs, rules and outputs.

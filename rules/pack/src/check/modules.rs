@@ -107,7 +107,7 @@ impl Modules {
                     Code::UnsignedModule,
                     &path.span,
                     format!("nobody vouches for the module `{}`: it is not signed", metadata.name),
-                    "for development only; sign it with `tripline analyzer sign` before a machine hangs on it",
+                    "for development only; sign it with `tripline sign` before a machine hangs on it",
                 )
                 .label("unsigned");
         }

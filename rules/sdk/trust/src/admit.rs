@@ -39,7 +39,7 @@ pub enum Trust {
 pub enum Refusal {
     /// Nobody signed it.
     #[error(
-        "it is not signed: there is no file of its name with {SIGNATURE_SUFFIX}. Sign it with `tripline analyzer sign`, or allow unsigned files for development with --allow-unsigned, which is then shown everywhere"
+        "it is not signed: there is no file of its name with {SIGNATURE_SUFFIX}. Sign it with `tripline sign`, or allow unsigned files for development with --allow-unsigned, which is then shown everywhere"
     )]
     NotSigned,
     /// The signature's file is none.

@@ -8,14 +8,10 @@ use minisign_verify::{PublicKey, Signature};
 
 use crate::limits::{KEY_FILE_BYTES_MAX, KEYS_MAX};
 
-/// Name of the file beside the keys whose presence says that packs, too, must be signed here.
-pub const SIGNED_PACKS_FILE: &str = "packs-must-be-signed";
-
 /// The keys of a folder. Made by [`KeyRing::load`].
 #[derive(Debug, Default)]
 pub struct KeyRing {
     keys: Vec<Key>,
-    packs_must_be_signed: bool,
 }
 
 #[derive(Debug)]
@@ -99,15 +95,7 @@ impl KeyRing {
             .iter()
             .map(|path| load(path))
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            keys,
-            packs_must_be_signed: folder.join(SIGNED_PACKS_FILE).exists(),
-        })
-    }
-
-    /// Whether this gateway takes no pack without a signature: a file [`SIGNED_PACKS_FILE`] lies beside the keys.
-    pub fn packs_must_be_signed(&self) -> bool {
-        self.packs_must_be_signed
+        Ok(Self { keys })
     }
 
     /// Whether it holds no key: nothing that is signed is then trusted.

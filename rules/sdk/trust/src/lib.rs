@@ -20,7 +20,7 @@ mod versions;
 
 pub use admit::{Artefact, Policy, Refusal, Trust};
 pub use date::Date;
-pub use keys::{KeyError, KeyRing, SIGNED_PACKS_FILE};
+pub use keys::{KeyError, KeyRing};
 pub use manifest::{Kind, Manifest, ManifestError, Target};
 #[cfg(feature = "sign")]
 pub use sign::{SignError, Signer, generate};

@@ -71,7 +71,7 @@ pub struct Manifest {
 /// Why a trusted comment is no manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the signature's trusted comment is no manifest: {0}. Sign with `tripline analyzer sign`, or with minisign and -t 'tripline kind=analyzer id=NAME version=N target=any expires=never'"
+    "the signature's trusted comment is no manifest: {0}. Sign with `tripline sign`, or with minisign and -t 'tripline kind=analyzer id=NAME version=N target=any expires=never'"
 )]
 pub struct ManifestError(String);
 

@@ -1,30 +1,62 @@
-//! `keygen`, `sign`: in minisign's formats, so that `minisign -Vm FILE -p NAME.pub` checks them too.
+//! `keygen`, `sign`: in minisign's formats, so that `minisign -Vm FILE -p NAME.pub` checks them too. For packs and modules;
+//! `tripline analyzer` has both as well.
 
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rules_sdk_trust::{Kind, Manifest, ManifestError, SIGNATURE_SUFFIX, Signer, Target};
+use clap::Args;
+use rt_config::place::Place;
+use rules_sdk_trust::{Date, Kind, Manifest, ManifestError, SIGNATURE_SUFFIX, Signer, Target};
 
-use super::args::SignArgs;
-use super::{AnalyzerFailure, read_module, read_text};
-use crate::build;
+use crate::analyzer::{AnalyzerFailure, read_module, read_text};
 use crate::error::{CliError, Exit};
 use crate::out::{Out, note};
 use crate::paint::Tone;
+use crate::settings::Settings;
+use crate::{build, pack};
 
-/// `tripline analyzer keygen NAME`.
-pub(super) fn keygen(
-    name: &Path,
-    password_file: Option<&Path>,
-    out: &mut Out,
-) -> Result<Exit, CliError> {
-    let password = password(password_file)?;
+/// Arguments of `keygen`.
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// File name without suffix
+    name: PathBuf,
+    /// File with the password that encrypts the secret key; without it the key is not encrypted
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+/// Arguments of `sign`.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// The pack (.yaml) or module (.wasm)
+    file: PathBuf,
+    /// The secret key
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// File with the key's password, for one that is encrypted
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Name of the gateway that it is for
+    #[arg(long, value_name = "NAME", default_value = "any")]
+    target: String,
+    /// Last day on which it may be installed, such as 2027-12-31 [default: never]
+    #[arg(long, value_name = "DAY")]
+    expires: Option<Date>,
+    /// Version of a pack, a number that only rises; a module states its own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    version: Option<u64>,
+}
+
+/// `tripline keygen NAME`.
+pub(crate) fn keygen(args: &KeygenArgs, out: &mut Out) -> Result<Exit, CliError> {
+    let name = &args.name;
+    let password = password(args.password_file.as_deref())?;
     let encrypted = password.is_some();
     let (public, secret) =
         rules_sdk_trust::generate(password).map_err(|source| AnalyzerFailure::Sign {
-            path: name.to_owned(),
+            path: name.clone(),
             source,
         })?;
     let (public_path, secret_path) = (with_suffix(name, ".pub"), with_suffix(name, ".key"));
@@ -37,8 +69,10 @@ pub(super) fn keygen(
         secret_path.display(),
         public_path.display()
     ))?;
+    let folder = Place::Trusted.folder();
+    let folder = folder.map_or_else(String::new, |path| format!("; here {}", path.display()));
     out.line(format_args!(
-        "  A gateway trusts it once {} is in its folder of trusted keys.",
+        "  A gateway trusts it once {} is in its folder of trusted keys{folder}.",
         public_path.display()
     ))?;
     if !encrypted {
@@ -50,9 +84,9 @@ pub(super) fn keygen(
     Ok(Exit::Ok)
 }
 
-/// `tripline analyzer sign FILE`.
-pub(super) fn sign(args: &SignArgs, out: &mut Out) -> Result<Exit, CliError> {
-    let (kind, id, version, bytes) = what(args)?;
+/// `tripline sign FILE`.
+pub(crate) fn sign(args: &SignArgs, settings: &Settings, out: &mut Out) -> Result<Exit, CliError> {
+    let (kind, id, version, bytes) = what(args, settings)?;
     let target = match args.target.as_str() {
         "any" => Target::Any,
         name => Target::Gateway(name.to_owned()),
@@ -88,7 +122,7 @@ pub(super) fn sign(args: &SignArgs, out: &mut Out) -> Result<Exit, CliError> {
 }
 
 /// What a file is, by its own words, and its bytes: those that are signed.
-fn what(args: &SignArgs) -> Result<(Kind, String, u64, Vec<u8>), CliError> {
+fn what(args: &SignArgs, settings: &Settings) -> Result<(Kind, String, u64, Vec<u8>), CliError> {
     let is_pack = args
         .file
         .extension()
@@ -106,8 +140,10 @@ fn what(args: &SignArgs) -> Result<(Kind, String, u64, Vec<u8>), CliError> {
         .version
         .ok_or_else(|| AnalyzerFailure::VersionMissing(args.file.clone()))?;
     let text = read_text(&args.file)?;
-    let checked = build::check_bytes(&args.file, text.as_bytes())?;
-    Ok((Kind::Pack, checked.plan.name, version, text.into_bytes()))
+    // A pack that does not load is not worth a signature, and its version would be spent.
+    let name = build::name_of(&args.file, text.as_bytes())
+        .map_err(|error| pack::refused(error, settings))?;
+    Ok((Kind::Pack, name, version, text.into_bytes()))
 }
 
 fn password(file: Option<&Path>) -> Result<Option<String>, CliError> {
