@@ -2,10 +2,17 @@
 
 use std::path::Path;
 
-use appliance_cli::build::{Checked, check_bytes_with};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use appliance_cli::build::{Checked, check_bytes_with, compile};
 use appliance_cli::install::Unsigned;
-use appliance_cli::prooftest::{Faults, Outcome, PathResult, Report, simulate};
+use appliance_cli::prooftest::{Faults, Outcome, PathResult, Report, simulate, verify};
+use drivers_sim::image::Table;
 use hil_tests::binaries;
+use hil_tests::guard::Guard;
+use hil_tests::hostile::Device;
+use hil_tests::stand::{DANGER, HEALTHY, Setup};
 use rules_sdk_abi::metadata::Metadata;
 use sha2::{Digest as _, Sha256};
 
@@ -73,6 +80,13 @@ fn h40_a_shipped_pack_is_proved_from_the_blocks_of_its_front_end_to_the_stop() {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);
     }
+    // Nobody but the front end is to be believed.
+    let open = "    period: 90ms";
+    assert!(text.contains(open));
+    text = text.replace(
+        open,
+        &format!("    envelope: {{ source: front-1, check: crc32c, budget: {{ errors: 2, within: 1s }} }}\n{open}"),
+    );
     text = text.replace(
         "../analyzers/guests/vibration/vibration.wasm",
         "vibration.wasm",
@@ -105,6 +119,7 @@ fn h40_a_shipped_pack_is_proved_from_the_blocks_of_its_front_end_to_the_stop() {
                 "the canary of bearing, which must say danger after 4 frame(s)",
                 Outcome::Passed
             ),
+            ("the envelopes of pump.vibration are wrong", Outcome::Passed),
             ("pump.vibration falls silent", Outcome::Passed),
         ],
         "{}",
@@ -366,4 +381,70 @@ fn h38_a_stop_because_the_module_failed_is_no_proof_of_what_it_says() {
     assert!(path.outputs[0].passed, "H-38: it stopped all the same");
     assert_eq!(report.unproved, ["watch_danger"]);
     assert!(!report.passed);
+}
+
+/// The register that the analyzer of a stand looks at.
+const SIGNAL: u16 = 1;
+
+#[test]
+fn on_the_machine_a_person_makes_the_signal_that_an_analyzer_must_see() {
+    let tag = format!(
+        "  signal: {{ device: io, register: {{ table: holding, address: {SIGNAL} }}, type: u16, unit: mm/s, range: [0, 1000], stale_after: 2s }}\n"
+    );
+    let analyzer = "analyzers:\n  watch: { module: watch.wasm, inputs: { signal: signal }, class: safety, deadline: 500ms, verdict: { stops: [run], deadline: 60s } }\n";
+    let setup = Setup {
+        more: [tag, String::new(), analyzer.to_owned()],
+        ..Setup::default()
+    };
+    let device = Device::default();
+    device.show(HEALTHY);
+    device.set(Table::HoldingRegister, SIGNAL, 50);
+    let folder = tempfile::tempdir().unwrap();
+    module(folder.path(), u32::MAX);
+    let pack = folder.path().join("stand.yaml");
+    std::fs::write(&pack, setup.yaml(device.address())).unwrap();
+    let bundle = compile(checked(&pack), &rules_bundle::testing::key())
+        .unwrap()
+        .bytes;
+    let guard = Guard::start_with(&bundle, &["--allow-unsigned"]);
+    let mut test = Command::new(binaries::tripline());
+    test.args(["--allow-unsigned", "prooftest", "stand.yaml"]);
+    test.args(["--yes-i-am-at-the-machine", "--socket"]);
+    let mut test = test
+        .arg(guard.socket())
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    for line in BufReader::new(test.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line.contains("Apply it now") && line.contains("by what watch (signal) says") {
+            device.set(Table::HoldingRegister, SIGNAL, 250);
+        } else if line.contains("Apply it now") {
+            device.show(if line.contains("fails") {
+                60_000
+            } else {
+                DANGER
+            });
+        } else if line.contains("Take the stimulus away") {
+            device.show(HEALTHY);
+            device.set(Table::HoldingRegister, SIGNAL, 50);
+        }
+    }
+    assert!(test.wait().unwrap().success());
+    let public = std::fs::read_to_string(folder.path().join("prooftest.key.pub")).unwrap();
+    let filed = std::fs::read(folder.path().join("stand.prooftest.json")).unwrap();
+    let report = verify(&filed, &public).unwrap();
+    assert_eq!(
+        report.analyzers[0].sha256,
+        sha256(&folder.path().join("watch.wasm"))
+    );
+    let said = shown(&report, "watch_danger");
+    assert_eq!(said.len(), 1, "{}", report.text());
+    assert!(
+        said.iter().all(|path| path.outcome == Outcome::Passed),
+        "{}",
+        report.text()
+    );
 }

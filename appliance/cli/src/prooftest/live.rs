@@ -213,6 +213,13 @@ fn path(
             passed: stopped && followed,
         });
     }
+    let analyzers: Vec<String> = of_rule(lane, rule)
+        .map(|(_, name, _)| name.to_owned())
+        .collect();
+    let failed = watch
+        .failed
+        .iter()
+        .find(|(name, _)| analyzers.contains(name));
     let outcome = if watch.cause.is_none() {
         Outcome::NotProved
     } else if results.iter().any(|output| !output.passed) {
@@ -220,6 +227,11 @@ fn path(
     } else if watch.missed {
         why = Some("the guard says that the rule's deadline was missed".to_owned());
         Outcome::Failed
+    } else if let Some((analyzer, fault)) = failed.filter(|_| stimulus.shows_values()) {
+        why = Some(format!(
+            "stopped because {analyzer} failed ({fault}), not because of what it said"
+        ));
+        Outcome::NotProved
     } else if stimulus.shows_values() && watch.cause.as_deref() != Some("condition") {
         why = Some(
             "stopped by a bad input, not by its condition: the setpoint is not proved".to_owned(),
@@ -239,9 +251,7 @@ fn path(
         stimulus: stimulus.describe(lane),
         // What a person applied is in their own record.
         stimulus_sha256: None,
-        analyzers: of_rule(lane, rule)
-            .map(|(_, name, _)| name.to_owned())
-            .collect(),
+        analyzers,
         outcome,
         why,
         cause: watch.cause.clone(),

@@ -332,10 +332,10 @@ mod tests {
         not_whole.note_unproved("main", "bearing_danger");
         let not_whole = not_whole.end();
         assert!(!not_whole.passed);
+        let text = not_whole.text();
         assert!(
-            not_whole.text().contains("Not whole"),
-            "{}",
-            not_whole.text()
+            text.contains("Not whole") && text.ends_with("NOT WHOLE\n"),
+            "{text}"
         );
     }
 

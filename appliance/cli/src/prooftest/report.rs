@@ -274,7 +274,11 @@ impl Report {
             count(Outcome::Failed),
             count(Outcome::NotProved),
             self.not_tested.len(),
-            if self.passed { "PASSED" } else { "FAILED" }
+            match (self.passed, count(Outcome::Failed), &self.broken_off) {
+                (true, ..) => "PASSED",
+                (false, 0, None) if !self.unproved.is_empty() => "NOT WHOLE",
+                _ => "FAILED",
+            }
         );
         text
     }

@@ -12,6 +12,8 @@ use drivers_frame::{TagId, ValueCodec};
 use rules_bundle::{LanePlan, Level, OnBad, RulePlan};
 use rules_expr::Tri;
 
+use super::raw;
+
 use plan::{codecs, derived, echoes, forged, middle, readers};
 pub(super) use plan::{inputs_of, tag_id};
 pub(super) use stimulus::{Do, Moment, Piece, Play, Stimulus, Untested};
@@ -71,10 +73,14 @@ impl<'a> Scene<'a> {
         let derived = derived(plan);
         fixed.extend(&derived);
         let moves_itself = fixed.clone();
-        for (tag, value) in rest {
+        for (tag, wanted) in rest {
             let tag = usize::from(tag.0);
-            if let Some(known) = values.get_mut(tag).filter(|_| !fixed.contains(&tag)) {
-                *known = *value;
+            // What its device cannot show is not shown.
+            let value = codecs.get(tag).and_then(Option::as_ref);
+            let value = value.and_then(|codec| raw::rounded(codec, *wanted));
+            let known = values.get_mut(tag).filter(|_| !fixed.contains(&tag));
+            if let (Some(known), Some(value)) = (known, value) {
+                *known = value;
             }
         }
         let enables = plan.rules.iter().flat_map(|rule| {
@@ -107,6 +113,17 @@ impl<'a> Scene<'a> {
                 .collect(),
             derived,
         };
+        for (tag, _) in rest {
+            let shown = scene.values.get(usize::from(tag.0)).copied();
+            for sister in scene.sisters(usize::from(tag.0)) {
+                // Channels that decide together must agree.
+                let is_free = !scene.is_fixed(sister)
+                    && rest.iter().all(|(known, _)| usize::from(known.0) != sister);
+                if let Some(value) = shown.filter(|_| is_free) {
+                    scene.set(sister, value);
+                }
+            }
+        }
         scene.calm();
         let tripping: Vec<String> = (0..plan.rules.len())
             .filter(|rule| scene.is_danger(*rule) && !scene.is_quiet(*rule))

@@ -180,6 +180,12 @@ impl Walk<'_> {
                             what: format!("rule {}: {}", rule.id, stimulus.describe(lane)),
                             why: format!("the guard could not be reset before it: {cause}"),
                         });
+                        // What somebody recorded as the beginning of a case may itself stop: the others are walked.
+                        self.calm(index, lane, scene);
+                        self.settle();
+                        if stimulus.origin.is_some() && matches!(self.arm(plan)?, Next::Go) {
+                            continue;
+                        }
                         report.broken_off = Some(cause.clone());
                         stuck = Some(cause);
                         break;
