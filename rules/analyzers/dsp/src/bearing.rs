@@ -10,14 +10,14 @@ use crate::{
     Confirm, Params,
     api::{Output, verdict, write},
     envelope::{Band, by_angle, envelope, power_spectrum},
-    fft::Complex32,
-    lines::{Geometry, Line, OrderSpectrum, Orders, blend},
+    fixed::{Point, REAL_MIN, Workspace, fill_roots},
+    lines::{Geometry, Line, OrderSpectrum, Orders},
     num::{float, single},
     record::{Record, SPEEDS, length_from, mean_and_spread},
 };
 
 /// Shortest record: its envelope has half as many points, and is transformed too.
-const RECORD_MIN: usize = 2 * crate::fft::REAL_MIN;
+const RECORD_MIN: usize = 2 * REAL_MIN;
 /// Longest record.
 const RECORD_MAX: usize = 32_768;
 /// Bins of the averaged spectrum that are kept.
@@ -164,8 +164,10 @@ impl Finding {
 /// The analyzer. Inputs: 0 shaft speed, rpm. Waveform: acceleration, any unit (only ratios are used).
 pub struct Bearing {
     record: Record<RECORD_MAX>,
-    work: [f32; RECORD_MAX],
-    spare: [Complex32; RECORD_MAX / 2],
+    work: [Point; RECORD_MAX / 2],
+    spare: [Point; RECORD_MAX / 2],
+    /// Roots of unity for the record's length: a quarter turn.
+    roots: [Point; RECORD_MAX / 4],
     average: [f32; BINS],
     averaged: usize,
     turns: f64,
@@ -211,8 +213,11 @@ impl Bearing {
         let samples = self.record.samples();
         let seconds = float(samples.len()) / rate_hz;
         let shaft_hz = speed / 60.0;
-        let work = self.work.get_mut(..samples.len())?;
-        work.copy_from_slice(samples);
+        let mut workspace = Workspace::new(
+            self.work.get_mut(..samples.len() / 2)?,
+            self.spare.get_mut(..samples.len() / 2)?,
+            self.roots.get(..samples.len() / 4)?,
+        )?;
         let high_hz = if self.band.high_hz > 0.0 {
             self.band.high_hz
         } else {
@@ -224,27 +229,23 @@ impl Bearing {
         };
         // The highest line that is looked at, with its surroundings.
         let reach_hz = 1.1 * self.orders.bpfi * shaft_hz + 30.0;
-        let points = envelope(work, &mut self.spare, rate_hz, band, reach_hz)?.len();
-        let (mut points, rest) = work.split_at_mut_checked(points)?;
+        let mut wave = envelope(&mut workspace, samples, rate_hz, band, reach_hz)?;
         if spread > SPREAD_RESAMPLED
-            && let Some(resampled) = rest.get_mut(..points.len())
-            && by_angle(points, self.record.speeds(), resampled).is_some()
+            && let Some(resampled) = by_angle(&mut workspace, &wave, self.record.speeds())
         {
-            points = resampled;
+            wave = resampled;
         }
-        let mean = points.iter().map(|p| f64::from(*p)).sum::<f64>() / float(points.len());
+        let mean = wave.mean();
         let floor = single(MODULATION_MIN * mean * MODULATION_MIN * mean);
         let turns = shaft_hz * seconds;
         if (turns - self.turns).abs() > TURNS_ALIKE * turns {
             self.averaged = 0;
             self.turns = turns;
         }
-        let power = power_spectrum(points)?;
-        self.averaged = self.averaged.saturating_add(1).min(self.averages);
-        let share = 1.0 / float(self.averaged);
-        for (old, new) in self.average.iter_mut().zip(power) {
-            *old = blend(*old, new, share);
-        }
+        let averaged = self.averaged.saturating_add(1).min(self.averages);
+        let share = 1.0 / float(averaged);
+        power_spectrum(&mut workspace, &wave, &mut self.average, share)?;
+        self.averaged = averaged;
         let spectrum = OrderSpectrum {
             power: &self.average,
             turns: self.turns,
@@ -319,8 +320,9 @@ impl Analyzer for Bearing {
     )]
     const NEW: Self = Self {
         record: Record::NEW,
-        work: [0.0; RECORD_MAX],
-        spare: [Complex32::new(0.0, 0.0); RECORD_MAX / 2],
+        work: [Point::ZERO; RECORD_MAX / 2],
+        spare: [Point::ZERO; RECORD_MAX / 2],
+        roots: [Point::ZERO; RECORD_MAX / 4],
         average: [0.0; BINS],
         averaged: 0,
         turns: 0.0,
@@ -358,8 +360,9 @@ impl Analyzer for Bearing {
         if self.band.high_hz > 0.0 && self.band.high_hz <= self.band.low_hz {
             return Err(Refused::param(5));
         }
-        self.record
-            .set_length(length_from(params, 6, RECORD_MIN, RECORD_MAX)?);
+        let length = length_from(params, 6, RECORD_MIN, RECORD_MAX)?;
+        self.record.set_length(length);
+        fill_roots(self.roots.get_mut(..length / 4).unwrap_or_default());
         self.averages = params.count(7, 1, 64)?;
         self.tolerance = params.positive(8)? / 100.0;
         self.suspect = params.positive(9)?;
@@ -428,7 +431,4 @@ impl Analyzer for Bearing {
     }
 }
 
-const _: () = assert!(
-    SPEEDS <= crate::fft::REAL_MIN,
-    "a part of a record has a sample"
-);
+const _: () = assert!(SPEEDS <= REAL_MIN, "a part of a record has a sample");

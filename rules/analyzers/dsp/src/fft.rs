@@ -2,7 +2,7 @@
 //! result does not depend on the target.
 
 pub use microfft::Complex32;
-use microfft::{inverse, real};
+use microfft::real;
 
 /// Shortest length that [`real_in_place`] takes.
 pub const REAL_MIN: usize = 256;
@@ -28,14 +28,6 @@ pub fn real_in_place(values: &mut [f32]) -> Option<&mut [Complex32]> {
     by_length!(values,
         256 => real::rfft_256, 512 => real::rfft_512, 1024 => real::rfft_1024, 2048 => real::rfft_2048,
         4096 => real::rfft_4096, 8192 => real::rfft_8192, 16384 => real::rfft_16384, 32768 => real::rfft_32768)
-}
-
-/// The inverse of complex values, divided by their number. `None` unless the length is a power of two from 128 to 16,384.
-#[inline(never)]
-pub fn inverse_in_place(values: &mut [Complex32]) -> Option<&mut [Complex32]> {
-    by_length!(values,
-        128 => inverse::ifft_128, 256 => inverse::ifft_256, 512 => inverse::ifft_512, 1024 => inverse::ifft_1024,
-        2048 => inverse::ifft_2048, 4096 => inverse::ifft_4096, 8192 => inverse::ifft_8192, 16384 => inverse::ifft_16384)
 }
 
 /// The largest power of two that is not above a length, within what [`real_in_place`] takes; `None` for less than its shortest.

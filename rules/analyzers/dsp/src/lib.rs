@@ -26,6 +26,7 @@ mod confirm;
 mod cusum;
 pub mod envelope;
 pub mod fft;
+pub mod fixed;
 pub mod hotelling;
 pub mod imbalance;
 pub mod lines;

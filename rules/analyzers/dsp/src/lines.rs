@@ -4,7 +4,7 @@ use tripline_analyzer::Refused;
 
 use crate::{
     Params,
-    num::{float, index, single},
+    num::{float, index},
 };
 
 /// A rolling bearing's geometry.
@@ -169,10 +169,4 @@ impl OrderSpectrum<'_> {
         let middle = scratch.len() / 2;
         *scratch.select_nth_unstable_by(middle, f32::total_cmp).1
     }
-}
-
-/// The square of an amplitude ratio is a power ratio; kept here for those who average.
-#[must_use]
-pub(crate) fn blend(old: f32, new: f32, share: f64) -> f32 {
-    single(f64::from(old) + (f64::from(new) - f64::from(old)) * share)
 }

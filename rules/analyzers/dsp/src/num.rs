@@ -23,3 +23,24 @@ pub(crate) const fn single(value: f64) -> f32 {
 pub(crate) const fn seconds(from_ns: u64, to_ns: u64) -> f64 {
     to_ns.saturating_sub(from_ns) as f64 * 1e-9
 }
+
+/// A number without a fraction as a whole number.
+pub(crate) const fn whole(value: f64) -> i64 {
+    value as i64
+}
+
+/// A whole number as a number: exact below 2^53, else the nearest.
+pub(crate) const fn real(value: i64) -> f64 {
+    value as f64
+}
+
+/// A whole number in single precision.
+pub(crate) const fn nearest(value: i64) -> f32 {
+    value as f32
+}
+
+/// The root of a whole number in single precision, without its fraction.
+#[inline(always)]
+pub(crate) fn root(square: i64) -> i64 {
+    libm::sqrtf(nearest(square)) as i64
+}

@@ -45,9 +45,9 @@ impl<const N: usize> Record<N> {
     pub(crate) fn fill(&mut self, block: &mut &[f32], speed: f64) -> bool {
         let space = self.length.saturating_sub(self.filled);
         let (now, later) = block.split_at_checked(space).unwrap_or((block, &[]));
-        let free = self.samples.iter_mut().skip(self.filled);
-        for (to, from) in free.zip(now) {
-            *to = *from;
+        let free = self.samples.get_mut(self.filled..).unwrap_or_default();
+        if let Some(free) = free.get_mut(..now.len()) {
+            free.copy_from_slice(now);
         }
         let part = (self.length / SPEEDS).max(1);
         let from = self.filled / part;
@@ -74,7 +74,7 @@ impl<const N: usize> Record<N> {
     pub(crate) fn advance(&mut self) {
         let half = self.length / 2;
         if let Some(samples) = self.samples.get_mut(..self.length) {
-            samples.rotate_left(half);
+            samples.copy_within(half.., 0);
         }
         self.speeds.rotate_left(SPEEDS / 2);
         self.filled = half;

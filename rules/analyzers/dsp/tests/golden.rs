@@ -4,8 +4,9 @@
 
 use rules_analyzers_dsp::{
     Cusum,
-    envelope::{Band, by_angle, envelope, power_spectrum},
-    fft::{Complex32, inverse_in_place, real_in_place},
+    envelope::{Band, Wave, by_angle, envelope, power_spectrum},
+    fft::real_in_place,
+    fixed::{Point, Workspace, fill_roots},
     hotelling::Hotelling,
     imbalance::unbalance,
     lines::{Geometry, OrderSpectrum},
@@ -31,6 +32,23 @@ fn signal(length: usize, period: usize) -> Vec<f32> {
         (state >> 16) as f32 / 65_536.0 - 0.5 + impulse
     };
     (0..length).map(sample).collect()
+}
+
+/// What a [`Workspace`] lies in.
+struct Memory([Vec<Point>; 3]);
+
+impl Memory {
+    fn new(samples: usize) -> Self {
+        let mut roots = vec![Point::ZERO; samples / 4];
+        fill_roots(&mut roots);
+        let half = vec![Point::ZERO; samples / 2];
+        Self([half.clone(), half, roots])
+    }
+
+    fn workspace(&mut self) -> Workspace<'_> {
+        let [front, back, roots] = &mut self.0;
+        Workspace::new(front, back, roots).unwrap()
+    }
 }
 
 fn golden() -> Value {
@@ -109,25 +127,22 @@ fn a_sine_of_1_g_at_159_15_hz_is_6_93_mm_s_and_its_parts_add_up() {
 #[test]
 fn an_envelope_and_its_spectrum_are_those_of_scipys_hilbert() {
     let golden = golden();
-    let mut work = signal(4096, 111);
-    let mut spare = [Complex32::new(0.0, 0.0); 2048];
+    let mut memory = Memory::new(4096);
+    let mut workspace = memory.workspace();
     let band = Band {
         low_hz: 2000.0,
         high_hz: 5640.0,
     };
-    let envelope = envelope(&mut work, &mut spare, RATE, band, 1000.0).unwrap();
-    assert_eq!(envelope.len(), 2048);
-    for (got, expected) in envelope[1000..1032]
-        .iter()
-        .zip(numbers(&golden["envelope"]))
-    {
-        assert!(
-            (f64::from(*got) - expected).abs() < 1e-5,
-            "{got} {expected}"
-        );
+    let wave = envelope(&mut workspace, &signal(4096, 111), RATE, band, 1000.0).unwrap();
+    assert_eq!(wave.len(), 2048);
+    let values: Vec<f64> = wave.values(&workspace).collect();
+    for (got, expected) in values[1000..1032].iter().zip(numbers(&golden["envelope"])) {
+        assert!((got - expected).abs() < 1e-5, "{got} {expected}");
     }
-    let power: Vec<f32> = power_spectrum(envelope).unwrap().collect();
-    assert_eq!(power.len(), 1024);
+    let mut power = vec![0.0; 8192];
+    let bins = power_spectrum(&mut workspace, &wave, &mut power, 1.0);
+    assert_eq!(bins, Some(1024));
+    assert_eq!(power[0], 0.0, "the mean is none of the lines");
     for (got, expected) in power[30..62].iter().zip(numbers(&golden["amplitude"])) {
         assert!(
             (f64::from(got.sqrt()) - expected).abs() < 1e-6,
@@ -136,39 +151,122 @@ fn an_envelope_and_its_spectrum_are_those_of_scipys_hilbert() {
     }
 }
 
+/// The transform of vibration, and that of bearing, against sums of cosines in double precision.
 #[test]
-fn transforms_of_every_length_come_back() {
+fn transforms_of_every_length_find_the_lines_of_a_signal() {
     for length in [256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768] {
-        let before = signal(length, 37);
-        let mut values = before.clone();
+        let wave = signal(length, 37);
+        let line = |bin: usize| {
+            let turn = core::f64::consts::TAU * bin as f64 / length as f64;
+            wave.iter().enumerate().fold((0.0, 0.0), |sum, (at, v)| {
+                let (sin, cos) = (turn * at as f64).sin_cos();
+                (sum.0 + f64::from(*v) * cos, sum.1 - f64::from(*v) * sin)
+            })
+        };
+        let mut values = wave.clone();
         let half = real_in_place(&mut values).unwrap();
-        let mut whole = vec![Complex32::new(0.0, 0.0); length];
-        whole[0].re = half[0].re;
-        whole[length / 2].re = half[0].im;
-        for bin in 1..length / 2 {
-            whole[bin] = half[bin];
-            whole[length - bin] = half[bin].conj();
-        }
-        if length <= 16_384 {
-            let back = inverse_in_place(&mut whole).unwrap();
-            for (got, expected) in back.iter().zip(&before) {
-                assert!(
-                    (got.re - expected).abs() < 1e-5,
-                    "{length}: {got} {expected}"
-                );
-            }
+        let mut memory = Memory::new(2 * length);
+        let mut workspace = memory.workspace();
+        let loaded = Wave::load(&mut workspace, &wave).unwrap();
+        let mut power = vec![0.0; length / 2];
+        power_spectrum(&mut workspace, &loaded, &mut power, 1.0).unwrap();
+        for bin in [1, 2, 3, 37, length / 4, length / 4 + 1, length / 2 - 2] {
+            let (re, im) = line(bin);
+            let scale = (length as f64).sqrt();
+            near(
+                f64::from(half[bin].re) / scale + 10.0,
+                re / scale + 10.0,
+                1e-6,
+            );
+            near(
+                f64::from(half[bin].im) / scale + 10.0,
+                im / scale + 10.0,
+                1e-6,
+            );
+            // Under a Hann window a line is half of itself less a quarter of its neighbours.
+            let (before, after) = if bin == 1 {
+                ((0.0, 0.0), line(2))
+            } else {
+                (line(bin - 1), line(bin + 1))
+            };
+            let windowed = |here: f64, before: f64, after: f64| here / 2.0 - (before + after) / 4.0;
+            let (re, im) = (
+                windowed(re, before.0, after.0),
+                windowed(im, before.1, after.1),
+            );
+            let expected = 4.0 / length as f64 * re.hypot(im);
+            let got = f64::from(power[bin]).sqrt();
+            assert!(
+                (got - expected).abs() < 1e-6,
+                "{length} {bin}: {got} {expected}"
+            );
         }
     }
     let band = Band {
         low_hz: 2000.0,
         high_hz: 5640.0,
     };
-    let mut spare = [Complex32::new(0.0, 0.0); 2048];
-    let mut work = [0.0; 256];
-    let short = envelope(&mut work, &mut spare, RATE, band, 100.0);
+    let mut memory = Memory::new(256);
+    let short = envelope(&mut memory.workspace(), &[0.0; 256], RATE, band, 100.0);
     assert!(short.is_none(), "half of it is too short");
     assert!(real_in_place(&mut [0.0; 1000]).is_none(), "no power of two");
     assert!(real_in_place(&mut [0.0; 128]).is_none(), "too short");
+}
+
+/// What single precision did by itself, whole numbers do by their scale: an offset, any size, silence.
+#[test]
+fn an_envelope_does_not_depend_on_the_size_of_a_signal_or_on_its_offset() {
+    let band = Band {
+        low_hz: 2000.0,
+        high_hz: 5640.0,
+    };
+    let strengths = |scale: f32, offset: f32| {
+        let wave: Vec<f32> = signal(4096, 111)
+            .iter()
+            .map(|v| v * scale + offset)
+            .collect();
+        let mut memory = Memory::new(4096);
+        let mut workspace = memory.workspace();
+        let wave = envelope(&mut workspace, &wave, RATE, band, 1000.0).unwrap();
+        let values: Vec<f64> = wave
+            .values(&workspace)
+            .map(|v| v / f64::from(scale))
+            .collect();
+        let mut power = vec![0.0; 1024];
+        power_spectrum(&mut workspace, &wave, &mut power, 1.0).unwrap();
+        let amplitudes = power.iter().map(|p| f64::from(p.sqrt()) / f64::from(scale));
+        (values, amplitudes.collect::<Vec<f64>>())
+    };
+    let expected = strengths(1.0, 0.0);
+    let mean = expected.0.iter().sum::<f64>() / 2048.0;
+    for (scale, offset, within) in [
+        // Powers of two: the very same whole numbers.
+        (1.0 / 1_048_576.0, 0.0, f64::MIN_POSITIVE),
+        (1_099_511_627_776.0, 0.0, f64::MIN_POSITIVE),
+        (3.0, -20.0, 3e-5),
+        (1.0, 1000.0, 3e-4),
+    ] {
+        let got = strengths(scale, offset);
+        for (got, expected) in [(&got.0, &expected.0), (&got.1, &expected.1)] {
+            for (got, expected) in got.iter().zip(expected) {
+                assert!(
+                    (got - expected).abs() < within * mean,
+                    "{scale} {offset}: {got} {expected}"
+                );
+            }
+        }
+    }
+    let mut memory = Memory::new(4096);
+    let mut workspace = memory.workspace();
+    for silence in [0.0, 1e-30, 7.0, -1e9] {
+        let wave = envelope(&mut workspace, &[silence; 4096], RATE, band, 1000.0).unwrap();
+        assert!(wave.values(&workspace).all(|v| v == 0.0), "{silence}");
+    }
+    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut wave = signal(4096, 111);
+        wave[7] = broken;
+        assert!(envelope(&mut workspace, &wave, RATE, band, 1000.0).is_none());
+    }
 }
 
 /// The bearing data center's table of the 6205-2RS, drive end, and the 6203-2RS, fan end.
@@ -265,8 +363,16 @@ fn a_run_up_is_resampled_to_a_line() {
         wave.push((core::f64::consts::TAU * 3.6 * turns).cos() as f32);
         turns += speeds[point * 64 / POINTS] * seconds / POINTS as f64;
     }
-    let strength = |values: &mut [f32]| {
-        let power: Vec<f32> = power_spectrum(values).unwrap().map(|p| p + 1e-9).collect();
+    let mut memory = Memory::new(2 * POINTS);
+    let mut workspace = memory.workspace();
+    let mut strength = |resampled: bool| {
+        let mut loaded = Wave::load(&mut workspace, &wave).unwrap();
+        if resampled {
+            loaded = by_angle(&mut workspace, &loaded, &speeds).unwrap();
+        }
+        let mut power = vec![0.0; POINTS / 2];
+        power_spectrum(&mut workspace, &loaded, &mut power, 1.0).unwrap();
+        power.iter_mut().for_each(|p| *p += 1e-9);
         OrderSpectrum {
             power: &power,
             turns: 30.0,
@@ -275,18 +381,18 @@ fn a_run_up_is_resampled_to_a_line() {
         }
         .line(3.6, 0.01)
     };
-    let mut resampled = vec![0.0; POINTS];
-    let mean = by_angle(&wave, &speeds, &mut resampled).unwrap();
-    near(mean, 30.0, 1e-12);
-    let (by_time, by_angle) = (strength(&mut wave), strength(&mut resampled));
-    near(by_angle.order, 3.6, 0.01);
+    let (in_time, in_angle) = (strength(false), strength(true));
+    near(in_angle.order, 3.6, 0.01);
     assert!(
-        by_angle.strength > 20.0 * by_time.strength.max(1.0),
-        "{by_time:?} {by_angle:?}"
+        in_angle.strength > 20.0 * in_time.strength.max(1.0),
+        "{in_time:?} {in_angle:?}"
     );
-    assert!(
-        rules_analyzers_dsp::envelope::by_angle(&[0.0; 8], &[1.0, 0.0], &mut [0.0; 8]).is_none()
-    );
+    let mut workspace = memory.workspace();
+    let loaded = Wave::load(&mut workspace, &wave).unwrap();
+    let before: Vec<f64> = loaded.values(&workspace).collect();
+    assert!(by_angle(&mut workspace, &loaded, &[1.0, 0.0]).is_none());
+    let after: Vec<f64> = loaded.values(&workspace).collect();
+    assert_eq!(before, after, "a shaft at rest has no angle");
 }
 
 #[test]
