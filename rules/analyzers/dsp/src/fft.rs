@@ -1,5 +1,5 @@
-//! Fourier transforms by length, of `microfft`: single precision, in place, tables instead of trigonometry, so that the
-//! result does not depend on the target.
+//! The Fourier transform of `vibration` by length, of `microfft`: single precision, in place, tables instead of
+//! trigonometry, so that the result does not depend on the target.
 
 pub use microfft::Complex32;
 use microfft::real;
@@ -28,14 +28,4 @@ pub fn real_in_place(values: &mut [f32]) -> Option<&mut [Complex32]> {
     by_length!(values,
         256 => real::rfft_256, 512 => real::rfft_512, 1024 => real::rfft_1024, 2048 => real::rfft_2048,
         4096 => real::rfft_4096, 8192 => real::rfft_8192, 16384 => real::rfft_16384, 32768 => real::rfft_32768)
-}
-
-/// The largest power of two that is not above a length, within what [`real_in_place`] takes; `None` for less than its shortest.
-#[must_use]
-pub fn fitting(length: usize) -> Option<usize> {
-    (length >= REAL_MIN).then(|| match length.checked_next_power_of_two() {
-        Some(power) if power == length => power.min(REAL_MAX),
-        Some(power) => (power / 2).min(REAL_MAX),
-        None => REAL_MAX,
-    })
 }

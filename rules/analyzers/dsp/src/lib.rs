@@ -6,8 +6,8 @@
 //! fuel in each guest's metadata. Hazards: H-2 (a value that is stuck), H-3 (drift), H-4 (spikes), each of a measured value that
 //! no rule can see by itself.
 //!
-//! The same inputs give the same bits natively and in a guest: every function is IEEE 754 addition, multiplication, division
-//! or square root, tables of `microfft`, or software of `libm`; none of them depends on the target.
+//! The same inputs give the same bits natively and in a guest: whole numbers, IEEE 754 addition, multiplication,
+//! division or square root, tables of `microfft`, or software of `libm`; none of them depends on the target.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
