@@ -213,6 +213,49 @@ fn transforms_of_every_length_find_the_lines_of_a_signal() {
     assert!(real_in_place(&mut [0.0; 128]).is_none(), "too short");
 }
 
+/// Waves whose lines are as high as lines get: a sum that does not fit would wrap into nonsense.
+#[test]
+fn the_lines_of_the_strongest_waves_are_those_of_double_precision() {
+    const LENGTH: usize = 256;
+    let waves: [fn(usize) -> f64; 7] = [
+        |at| if at % 2 == 0 { 1.0 } else { -1.0 },
+        |at| if at % 4 < 2 { 1.0 } else { -1.0 },
+        |at| if at % 16 < 8 { 1.0 } else { -1.0 },
+        |at| if at < LENGTH / 2 { 1.0 } else { -1.0 },
+        |at| if at == 0 { 1.0 } else { -1.0 },
+        |at| f64::from(u8::from(at % 16 < 8)),
+        |at| (core::f64::consts::TAU * 5.0 * at as f64 / LENGTH as f64).cos(),
+    ];
+    for (number, wave) in waves.iter().enumerate() {
+        // Just below a power of two: the most of the bits that samples are given.
+        let wave: Vec<f32> = (0..LENGTH)
+            .map(|at| (wave(at) * 3.999_999) as f32)
+            .collect();
+        let mean = wave.iter().map(|v| f64::from(*v)).sum::<f64>() / LENGTH as f64;
+        let mut memory = Memory::new(2 * LENGTH);
+        let mut workspace = memory.workspace();
+        let loaded = Wave::load(&mut workspace, &wave).unwrap();
+        let mut power = vec![0.0; LENGTH / 2];
+        power_spectrum(&mut workspace, &loaded, &mut power, 1.0).unwrap();
+        for (bin, got) in power.iter().enumerate().skip(1) {
+            let turn = core::f64::consts::TAU / LENGTH as f64;
+            let (mut re, mut im) = (0.0, 0.0);
+            for (at, value) in wave.iter().enumerate() {
+                let hann = 0.5 - 0.5 * (turn * at as f64).cos();
+                let (sin, cos) = (turn * (bin * at % LENGTH) as f64).sin_cos();
+                re += (f64::from(*value) - mean) * hann * cos;
+                im -= (f64::from(*value) - mean) * hann * sin;
+            }
+            let expected = 4.0 / LENGTH as f64 * re.hypot(im);
+            let got = f64::from(got.sqrt());
+            assert!(
+                (got - expected).abs() < 1e-6,
+                "wave {number}, bin {bin}: {got} {expected}"
+            );
+        }
+    }
+}
+
 /// What single precision did by itself, whole numbers do by their scale: an offset, any size, silence.
 #[test]
 fn an_envelope_does_not_depend_on_the_size_of_a_signal_or_on_its_offset() {
