@@ -367,6 +367,39 @@ fn an_analyzer_of_which_nothing_bad_is_known_is_not_tested_and_the_report_is_not
 }
 
 #[test]
+fn a_machine_that_cannot_be_brought_to_quiet_breaks_the_test_off_and_says_what_to_record() {
+    let site = site(u32::MAX, CANARY, "");
+    // In the middle of its range the signal is bad already, and nobody says so.
+    std::fs::remove_file(site.path().join("site.cases.yaml")).unwrap();
+    let report = walk(checked(&site.path().join("site.yaml")));
+    let cause = report.broken_off.as_deref().unwrap_or_default();
+    assert!(
+        cause.contains("watch_danger") && cause.contains("site.cases.yaml"),
+        "{}",
+        report.text()
+    );
+    assert!(
+        report.paths.is_empty() && !report.passed,
+        "{}",
+        report.text()
+    );
+    assert_eq!(report.unproved, ["watch_danger"]);
+    // A case that begins with a stop is left out, and the others are walked.
+    std::fs::write(
+        site.path().join("site.cases.yaml"),
+        "cases:\n  - name: quiet\n    steps:\n      - { at_ms: 0, set: { signal: 50 }, expect: { watch_danger: normal } }\n  \
+         - name: begins with a stop\n    steps:\n      - { at_ms: 0, set: { signal: 300 } }\n      \
+         - { at_ms: 100, set: { signal: 400 }, expect: { watch_danger: danger } }\n",
+    )
+    .unwrap();
+    let report = walk(checked(&site.path().join("site.yaml")));
+    assert!(report.passed, "{}", report.text());
+    assert_eq!(shown(&report, "watch_danger").len(), 1, "{}", report.text());
+    let why = untested(&report, "begins with a stop");
+    assert!(why.contains("could not be reset"), "{why}");
+}
+
+#[test]
 fn h38_a_stop_because_the_module_failed_is_no_proof_of_what_it_says() {
     let cases = "  - name: far too much\n    steps:\n      - { at_ms: 0, set: { signal: 50 } }\n      \
                  - { at_ms: 100, set: { signal: 950 } }\n      - { at_ms: 300, expect: { watch_danger: danger } }\n";

@@ -30,7 +30,7 @@ use crate::install::both;
 pub(super) struct Known {
     /// The pack's cases, and the name of their file.
     cases: Vec<cases::Case>,
-    file: String,
+    pub(super) file: String,
     folder: PathBuf,
     /// Modules, in the order of the plan.
     modules: Vec<Module>,

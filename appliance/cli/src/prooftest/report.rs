@@ -139,6 +139,9 @@ pub struct Report {
     pub pack: String,
     /// Version of the pack.
     pub version: String,
+    /// Who signed the pack; absent when nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// Content hash of the pack's bundle.
     pub bundle: String,
     /// Begin by the wall clock, in nanoseconds since 1970.
@@ -171,6 +174,10 @@ impl Report {
             mode,
             pack: plan.name.clone(),
             version: plan.version.clone(),
+            signer: match &plan.vouched {
+                rules_bundle::Vouched::By(signed) => Some(signed.signer.clone()),
+                rules_bundle::Vouched::Nobody | rules_bundle::Vouched::Program => None,
+            },
             bundle,
             began_wall_ns: wall_time::now_ns(),
             ended_wall_ns: 0,
@@ -215,7 +222,8 @@ impl Report {
             Mode::Machine => "on the machine",
         };
         let _ = writeln!(text, "Proof test of {} {}, {mode}", self.pack, self.version);
-        let _ = writeln!(text, "bundle {}", self.bundle);
+        let signer = self.signer.as_deref().unwrap_or("nobody");
+        let _ = writeln!(text, "bundle {}, pack signed by {signer}", self.bundle);
         let _ = writeln!(
             text,
             "from {} to {}",

@@ -5,11 +5,12 @@ mod movement;
 mod plan;
 mod state;
 mod stimulus;
+mod voting;
 
 use std::collections::BTreeSet;
 
 use drivers_frame::{TagId, ValueCodec};
-use rules_bundle::{LanePlan, Level, OnBad, RulePlan};
+use rules_bundle::{LanePlan, Level};
 use rules_expr::Tri;
 
 use super::raw;
@@ -220,60 +221,6 @@ impl<'a> Scene<'a> {
             }
         }
         (stimuli, untested)
-    }
-
-    fn voting_stimuli(
-        &mut self,
-        rule: usize,
-        known: &RulePlan,
-        voting: &rules_bundle::VotingPlan,
-        stimuli: &mut Vec<Stimulus>,
-        untested: &mut Vec<Untested>,
-    ) {
-        let channels: Vec<usize> = voting
-            .channels
-            .iter()
-            .map(|tag| usize::from(tag.0))
-            .collect();
-        for first in 0..channels.len() {
-            let group: Vec<usize> = (0..usize::from(voting.need))
-                .filter_map(|step| {
-                    channels
-                        .get((first + step) % channels.len().max(1))
-                        .copied()
-                })
-                .collect();
-            match self.common_value_that_trips(rule, &group, false) {
-                Some(value) => stimuli.push(Stimulus {
-                    inputs: group
-                        .iter()
-                        .map(|tag| (tag_id(*tag), Do::Show(value)))
-                        .collect(),
-                    ..Stimulus::default()
-                }),
-                None => untested.push(Untested {
-                    what: format!(
-                        "rule {}, {} channels of {}",
-                        known.id, voting.need, voting.name
-                    ),
-                    why:
-                        "no value was found that makes the condition of each of these channels true"
-                            .to_owned(),
-                }),
-            }
-            if voting.on_bad == OnBad::Trip {
-                stimuli.push(Stimulus {
-                    inputs: group.iter().map(|tag| (tag_id(*tag), Do::Fail)).collect(),
-                    ..Stimulus::default()
-                });
-            }
-        }
-        if voting.on_bad == OnBad::Exclude {
-            untested.push(Untested {
-                what: format!("rule {}, failing channels of {}", known.id, voting.name),
-                why: "the pack leaves bad channels out of this vote".to_owned(),
-            });
-        }
     }
 
     /// A state in which nothing trips and input `tag` alone decides rule `rule`, by its value or by its failure. At most

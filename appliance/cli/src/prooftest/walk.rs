@@ -1,17 +1,18 @@
 //! Walks every path of a pack against simulated devices: the real guard in its own process, on its own socket, in a
 //! temporary folder.
 
+mod judge;
 mod limits;
 mod process;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use drivers_frame::{DurNs, TagId};
-use rules_bundle::{LanePlan, Level, Plan, RulePlan, StopCategory};
+use drivers_frame::TagId;
+use rules_bundle::{LanePlan, Level, Plan, RulePlan};
 
 use super::known::{Known, of_rule};
-use super::report::{Mode, NotTested, Outcome, OutputResult, PathResult, Report};
+use super::report::{Mode, NotTested, Outcome, PathResult, Report};
 use super::rig::{Faults, World};
 use super::scene::{Do, Play, Scene, Stimulus, Untested};
 use super::watch::{self, Watch};
@@ -110,6 +111,21 @@ impl From<Untested> for NotTested {
     }
 }
 
+/// What stands against a reset, and what to do when only the recorded cases can help.
+fn with_what_to_do(cause: String, lane: &LanePlan, scene: &Scene<'_>, file: &str) -> String {
+    let mut rules = lane.rules.iter().enumerate();
+    let of_analyzers = rules.any(|(number, rule)| {
+        scene.is_of_analyzers(number) && cause.split_whitespace().any(|word| word == rule.id)
+    });
+    if of_analyzers {
+        format!(
+            "{cause}; when the analyzer was not shown what is quiet for it: record that in {file} as the first step of a case in which the rule is to be `normal`"
+        )
+    } else {
+        cause
+    }
+}
+
 /// Contactors move their own feedback.
 fn is_feedback(lane: &LanePlan, tag: u16) -> bool {
     let mut feedbacks = lane.outputs.iter().filter_map(|output| output.feedback);
@@ -186,6 +202,7 @@ impl Walk<'_> {
                         if stimulus.origin.is_some() && matches!(self.arm(plan)?, Next::Go) {
                             continue;
                         }
+                        let cause = with_what_to_do(cause, lane, scene, &self.known.file);
                         report.broken_off = Some(cause.clone());
                         stuck = Some(cause);
                         break;
@@ -417,112 +434,5 @@ impl Walk<'_> {
             reset_refused,
             outputs,
         })
-    }
-
-    /// Presses the reset while the cause stands. `None`: it does not stand any more.
-    fn is_reset_refused(
-        &self,
-        lane: &LanePlan,
-        rule: &RulePlan,
-    ) -> Result<Option<bool>, ProofError> {
-        let status = watch::status(&self.socket)?;
-        let stands = watch::is_active(&status, &lane.name, &rule.id);
-        if !stands {
-            return Ok(None);
-        }
-        Ok(Some(watch::reset(&self.socket)?.is_err()))
-    }
-
-    fn has_stopped(&self, lane: usize, output: usize, began: Duration) -> bool {
-        let Some(driven) = self.world.output(lane, output) else {
-            return false;
-        };
-        self.world.is_safe(&driven)
-            && (!driven.has_feedback() || self.world.followed_at(lane, output, began).is_some())
-    }
-
-    /// The guard has confirmed each stop, and seen each feedback.
-    fn guard_agrees(&self, lane: &LanePlan, outputs: &[usize]) -> Result<bool, ProofError> {
-        use appliance_control::Proof;
-        let status = watch::status(&self.socket)?;
-        Ok(outputs
-            .iter()
-            .filter_map(|output| lane.outputs.get(*output))
-            .filter_map(|output| watch::output(&status, &lane.name, &output.name))
-            .all(|state| {
-                state.permit == "withheld"
-                    && state.confirmed
-                    && state
-                        .proof
-                        .feedback
-                        .is_none_or(|proof| proof == Proof::Proved)
-                    && state
-                        .proof
-                        .read_back
-                        .is_none_or(|proof| proof == Proof::Proved)
-            }))
-    }
-
-    fn judge(
-        &self,
-        index: usize,
-        lane: &LanePlan,
-        number: usize,
-        began: Duration,
-        limit: DurNs,
-        watch: &Watch,
-    ) -> (OutputResult, Option<String>) {
-        let name = lane
-            .outputs
-            .get(number)
-            .map_or_else(String::new, |output| output.name.clone());
-        let allowed = match lane.outputs.get(number).map(|output| output.stop) {
-            Some(StopCategory::One {
-                power_off_after, ..
-            }) => limit.plus(power_off_after),
-            _ => limit,
-        };
-        let mut result = OutputResult {
-            output: name.clone(),
-            safe_after_ns: None,
-            feedback_after_ns: None,
-            has_feedback: false,
-            passed: false,
-        };
-        let Some(driven) = self.world.output(index, number) else {
-            return (result, Some(format!("{name} is not there")));
-        };
-        result.has_feedback = driven.has_feedback();
-        let after =
-            |at: Duration| u64::try_from((at.saturating_sub(began)).as_nanos()).unwrap_or(u64::MAX);
-        let is_safe = self.world.is_safe(&driven);
-        result.safe_after_ns = self
-            .world
-            .stopped_at(&driven, began)
-            .filter(|_| is_safe)
-            .map(after);
-        result.feedback_after_ns = self.world.followed_at(index, number, began).map(after);
-        let fault = watch.faults.iter().find(|(output, _)| *output == name);
-        let reason = if !is_safe {
-            let fault = fault.map_or_else(String::new, |(_, cause)| format!(" ({cause})"));
-            Some(format!("{name} does not hold its safe value{fault}"))
-        } else if result
-            .safe_after_ns
-            .is_none_or(|after| after > allowed.as_ns())
-        {
-            Some(format!("{name} stopped too late"))
-        } else if result.has_feedback && result.feedback_after_ns.is_none() {
-            Some(format!(
-                "{name} was stopped and its actuator did not follow (EDM fault)"
-            ))
-        } else if watch.edm_faults.contains(&name) {
-            Some(format!(
-                "the guard did not see the feedback of {name} in time (EDM fault)"
-            ))
-        } else {
-            None
-        };
-        result.passed = reason.is_none();
-        (result, reason)
     }
 }
