@@ -110,11 +110,11 @@ impl Input {
     }
 }
 
-/// How fast a simulated input moves from one value to another, in its unit a second: half of what its `rate` check lets pass,
-/// because two samples may arrive closer than they were taken. `None`: it may jump.
+/// How fast a simulated input moves from one value to another, in its unit a second: a quarter of what its `rate` check lets
+/// pass, because on a busy host two samples arrive closer than they were taken. `None`: it may jump.
 pub(super) fn fastest(lane: &rules_bundle::LanePlan, tag: TagId) -> Option<f64> {
     let check = lane.tags.get(usize::from(tag.0))?.checks.rate?;
-    Some(check.per_second / 2.0)
+    Some(check.per_second / 4.0)
 }
 
 /// Time for a way at a speed.
