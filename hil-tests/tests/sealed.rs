@@ -163,6 +163,7 @@ fn analyzing() -> Lane<NoRules, Native> {
             verdict: TagId(first + 1),
             cause: TagId(first + 2),
             params: vec![],
+            verdict_after: None,
             fuel: 1,
             deadline: DurNs::from_ms(1),
             trigger: Trigger::News,

@@ -49,6 +49,13 @@ pub const RESET_HOLD_MAX_MS: u64 = 5_000;
 /// Picoseconds a unit of fuel that reaction times are computed with, unless the pack says otherwise. Rules measured
 /// 0.5 to 2 ns a unit; the worst of fuel-cheap operations is not in them.
 pub const ASSUMED_FUEL_PS: u32 = 10_000;
+/// Fuel that the copy of a byte of a block into an analyzer's memory is worth, in reaction times and where the price of fuel
+/// is measured at start. Copy, check and conversion of 16,384 samples took 20 µs, 0.3 ns a byte as the module
+/// sees it (`cargo bench -p appliance-sandbox --features compile --bench analyzers -- copy`); a unit of fuel takes 0.5 to 2 ns.
+pub const COPY_FUEL_PER_BYTE: u64 = 1;
+/// Fuel that a call of an analyzer is worth besides the module's own work and the copy of its block: the clock, the header, the
+/// way in and out. A module that says at once that its machine stands still must not make the host look slow.
+pub const CALL_FUEL: u64 = 256;
 /// Microseconds a turn of the lane that reaction times are computed with: wake-up, scheduling, system calls of a host
 /// that is not tuned.
 pub const ASSUMED_TURN_US: u64 = 1_000;

@@ -59,7 +59,11 @@ pub(crate) fn bounds(plan: &LanePlan) -> Vec<Option<DurNs>> {
     let seen = |kind| {
         !matches!(
             kind,
-            TermKind::Acquisition | TermKind::Tolerated | TermKind::Transport | TermKind::Freshness
+            TermKind::Acquisition
+                | TermKind::Tolerated
+                | TermKind::Transport
+                | TermKind::Freshness
+                | TermKind::Verdict
         )
     };
     let rules = plan.rules.iter().enumerate();

@@ -46,6 +46,8 @@ pub enum TermKind {
     Freshness,
     /// From a ready socket to the tick that takes the frame; twice with a thread between.
     Turn,
+    /// Blocks or calls that an analyzer waits for before it speaks, by its author's word.
+    Verdict,
     /// Until an analyzer is called that is called by the clock, and until one that runs in the background has answered.
     Analyzer,
     /// The rule's on-delay.
@@ -54,8 +56,10 @@ pub enum TermKind {
     Debounce,
     /// Until the lane looks at its timers.
     Timer,
-    /// Evaluation of every rule that can be due.
+    /// Evaluation of every rule that can be due, and a call of every analyzer in the tick.
     Tick,
+    /// Blocks copied to the analyzers in the tick, and what surrounds their calls.
+    Copy,
     /// From the tick's end to the send.
     Write,
     /// The controlled stop before the power is removed (category 1).
@@ -79,8 +83,10 @@ impl TermKind {
             Self::Transport => "last sample under way",
             Self::Freshness => "stale_after",
             Self::Turn => "turn",
+            Self::Verdict => "verdict_after",
             Self::Analyzer => "analyzer",
             Self::Tick => "tick at full load",
+            Self::Copy => "copy of blocks",
             Self::OnDelay => "for",
             Self::Debounce => "debounce",
             Self::Timer => "timer",
@@ -173,6 +179,8 @@ pub struct Budget<'p> {
     lane: &'p LanePlan,
     arrivals: Vec<Arrival>,
     tick: DurNs,
+    /// What goes around the calls of analyzers in the tick.
+    copies: DurNs,
     /// The slowest output of each trip group.
     stops: Vec<Path>,
 }
@@ -192,6 +200,10 @@ struct Arrival {
     turn: DurNs,
     /// What analyzers add besides the tick.
     analysis: DurNs,
+    /// What analyzers wait for by themselves before they speak.
+    verdict: DurNs,
+    /// Longest time between two samples.
+    interval: DurNs,
 }
 
 impl Arrival {
@@ -205,6 +217,7 @@ impl Arrival {
         sampled
             .min(self.silence())
             .plus(self.turn)
+            .plus(self.verdict)
             .plus(self.analysis)
     }
 
@@ -228,6 +241,7 @@ impl<'p> Budget<'p> {
             lane,
             arrivals: arrivals(lane),
             tick: rules.plus(analyzers::in_tick(lane)),
+            copies: analyzers::copies(lane),
             stops: stops_of_groups(lane),
         }
     }
@@ -262,6 +276,7 @@ impl<'p> Budget<'p> {
             path.add(TermKind::Freshness, name, arrival.stale_after);
         }
         path.add(TermKind::Turn, "", arrival.turn);
+        path.add(TermKind::Verdict, name, arrival.verdict);
         path.add(TermKind::Analyzer, name, arrival.analysis);
         self.delay(rule, path);
         self.act(rule, path);
@@ -306,6 +321,7 @@ impl<'p> Budget<'p> {
     /// From the tick to the proven stop: the slowest output of the groups that the rule latches.
     fn act(&self, rule: &RulePlan, path: &mut Path) {
         path.add(TermKind::Tick, "", self.tick.times(TICKS));
+        path.add(TermKind::Copy, "", self.copies.times(TICKS));
         if rule.stops.is_empty() {
             return;
         }
@@ -429,6 +445,7 @@ fn arrivals(lane: &LanePlan) -> Vec<Arrival> {
             // Until a device claims the tag: it is known when it is stale.
             acquisition: tag.stale_after,
             stale_after: tag.stale_after,
+            interval: tag.stale_after,
             turn: lane.assumed.turn,
             ..Arrival::default()
         })
@@ -463,6 +480,7 @@ fn modbus_arrivals(lane: &LanePlan, modbus: &ModbusPlan, thread: bool, arrivals:
             continue;
         };
         arrival.acquisition = period.max(modbus.timeout).plus(reads);
+        arrival.interval = arrival.acquisition;
         arrival.tolerated = period.max(reads).times(tolerated);
         arrival.transport = modbus.timeout;
         arrival.turn = turns(lane, thread);
@@ -485,6 +503,7 @@ fn mqtt_arrivals(lane: &LanePlan, mqtt: &MqttPlan, thread: bool, arrivals: &mut 
             arrival.transport = delay.unwrap_or(DurNs::ZERO);
             arrival.turn = turns(lane, thread);
             if let Some(period) = subscription.period {
+                arrival.interval = period.plus(arrival.transport);
                 arrival.acquisition = period.plus(arrival.transport);
                 arrival.tolerated = period.times(tolerated.saturating_add(errors));
             } else {

@@ -44,6 +44,7 @@ fn analyzer(module: u16, input: u16, first: u16) -> AnalyzerPlan {
         verdict: TagId(first + 1),
         cause: TagId(first + 2),
         params: vec![2.5],
+        verdict_after: None,
         fuel: 1_000,
         deadline: DurNs::from_ms(5),
         trigger: Trigger::News,

@@ -107,6 +107,13 @@ fn h29_a_safety_analyzer_is_in_the_tick_by_its_fuel_and_at_most_by_its_deadline(
         "H-29: 200,000 fuel at 10 ns"
     );
     let (path, tick) = worst(&[("fuel: 200000", "fuel: 900000000")]);
+    // 1,200 samples as f32, a unit of fuel a byte; the call 256 units; twice.
+    let copy = DurNs::from_ns((1_200 * 4 + 256) * 10);
+    assert_eq!(
+        term(&path.condition, TermKind::Copy),
+        copy.times(2),
+        "H-29: no deadline bounds it"
+    );
     assert_eq!(
         tick,
         rules.plus(DurNs::from_ms(5)),
@@ -124,9 +131,10 @@ fn h29_the_background_adds_its_own_time_and_two_turns() {
     let (worst, tick) = worst(&[("class: safety", "class: background")]);
     assert_eq!(
         term(&worst.condition, TermKind::Analyzer),
-        DurNs::from_ms(5 + 2),
+        DurNs::from_ms(5 + 2).plus(DurNs::from_ns((1_200 * 4 + 256) * 10)),
         "H-29"
     );
+    assert_eq!(term(&worst.condition, TermKind::Copy), DurNs::ZERO, "H-29");
     assert!(tick < DurNs::from_ms(1), "H-29: it is in no tick: {tick}");
 }
 
@@ -173,5 +181,70 @@ fn h29_a_chain_waits_for_all_of_its_links() {
         term(&worst.condition, TermKind::Acquisition),
         DurNs::from_ms(20 + 20),
         "H-29: of the one read at the end of the chain"
+    );
+}
+
+#[test]
+fn h29_what_an_analyzer_waits_for_before_it_speaks_is_a_term_of_its_own() {
+    // Says after `limit` calls and `balls` x 300 samples: 3 calls, and 2,700 samples in blocks of 1,200.
+    let patient = [
+        ("module: bearing.wasm", "module: patient.wasm"),
+        ("balls: 9", "balls: 9, limit: 3 g, record: 300"),
+    ];
+    let (slow, _) = worst(&patient);
+    let waits = |path: &Path| term(path, TermKind::Verdict);
+    assert_eq!(
+        waits(&slow.condition),
+        DurNs::from_ms(150 * (3 + 3 - 1)),
+        "H-29: each a period after the other; the first is the acquisition"
+    );
+    assert_eq!(
+        waits(&slow.loss),
+        DurNs::ZERO,
+        "H-29: silence waits for nobody"
+    );
+    let (fast, _) = worst(&[]);
+    assert_eq!(waits(&fast.condition), DurNs::ZERO, "H-29");
+    let difference = |kind| {
+        let [slow, fast] = [&slow, &fast].map(|worst| term(&worst.condition, kind));
+        slow.as_ns().abs_diff(fast.as_ns())
+    };
+    assert_eq!(difference(TermKind::Acquisition), 0, "H-29");
+    // Called at most each 70 ms: with the first block after that.
+    let mut rare = patient.to_vec();
+    rare.push(("    deadline: 5ms", "    deadline: 5ms\n    every: 70ms"));
+    let (rare, _) = worst(&rare);
+    assert_eq!(
+        waits(&rare.condition),
+        DurNs::from_ms((70 + 150) * 5),
+        "H-29"
+    );
+    // Without a declared period only freshness is known.
+    let mut unknown = patient.to_vec();
+    unknown.push((", period: 150ms", ""));
+    let (unknown, _) = worst(&unknown);
+    assert_eq!(waits(&unknown.condition), DurNs::from_ms(1_000 * 5), "H-29");
+}
+
+#[test]
+fn h29_what_the_links_of_a_chain_wait_for_adds_up() {
+    let canary = "canary: { every: 1min, inputs: { value: 3 bar }, within: 1s }";
+    let first = format!(
+        "analyzers:\n  first: {{ module: slow.wasm, inputs: {{ value: line }}, params: {{ of: 4 }}, class: safety, deadline: 1ms, {canary} }}\n  \
+         second: {{ module: slow.wasm, inputs: {{ value: first.slope }}, params: {{ of: 3 }}, class: safety, deadline: 1ms, {canary} }}\n"
+    );
+    let (worst, _) = worst(&[
+        ("analyzers:\n", &first),
+        (
+            "tags:\n",
+            "tags:\n  line: { device: io, register: { table: input, address: 1 }, type: u16, unit: bar, range: [0, 9], stale_after: 1s }\n",
+        ),
+        ("when: bearing.rms > 3 g", "when: second.slope > 3 bar"),
+    ]);
+    // Two reads of 20 ms lie between two looks at the line.
+    assert_eq!(
+        term(&worst.condition, TermKind::Verdict),
+        DurNs::from_ms((20 + 20) * (3 + 2)),
+        "H-29: so many calls behind the first one, each as late as the input may be"
     );
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rules_sdk_abi::SampleFormat;
+use rules_sdk_abi::metadata::Wait;
 use rules_sdk_gate::Module;
 use serde_json::json;
 
@@ -109,6 +110,10 @@ fn show(module: &Module, hash: &str, out: &mut Out) -> Result<(), CliError> {
         metadata.worst_case.fuel
     ))?;
     out.line(format_args!(
+        "  verdict  {}",
+        verdict_after(metadata.worst_case.verdict_after.as_deref())
+    ))?;
+    out.line(format_args!(
         "  memory   {}, fixed; exchange area {}",
         units::size(module.memory_bytes.into()),
         units::size(module.layout.bytes.into())
@@ -120,6 +125,27 @@ fn show(module: &Module, hash: &str, out: &mut Out) -> Result<(), CliError> {
     ))?;
     let good = out.tone(Tone::Good, "passed the gate").to_string();
     out.line(good)
+}
+
+/// When it speaks, by its author's word.
+fn verdict_after(waits: Option<&[Wait]>) -> String {
+    let Some(waits) = waits else {
+        return "nobody says how long after a cause: not in reaction times".into();
+    };
+    if waits.is_empty() {
+        return "in the first call after a cause".into();
+    }
+    let words: Vec<String> = waits
+        .iter()
+        .map(|wait| {
+            let what = match wait {
+                Wait::Calls(_) => "calls",
+                Wait::Samples(_) => "samples",
+            };
+            format!("{} {what}", wait.params().join(" x "))
+        })
+        .collect();
+    format!("after a cause, {} at most", words.join(" and "))
 }
 
 /// Of the file, as hexadecimal digits.

@@ -4,13 +4,11 @@
 
 use appliance_sandbox::{AnalyzerInstance, Frame, InputValue, OutputValue, Samples};
 use drivers_frame::{MonoNs, Scaling};
+use rt_config::limits::{CALL_FUEL, COPY_FUEL_PER_BYTE};
 use rules_sdk_abi::Flags;
 
 /// Repetitions, of which the best counts: a single pre-emption is not the host's speed.
 const REPETITIONS: u32 = 8;
-/// What a call costs besides the module's own work, in units of fuel: the clock, the header, the way in and out. A module that
-/// says at once that its machine stands still must not make the host look slow.
-const CALL_UNITS: u64 = 256;
 
 /// An instance of class safety and what it is given.
 pub(crate) struct Price {
@@ -50,10 +48,10 @@ impl Price {
     }
 }
 
-/// Picoseconds a unit, of a call that took `time_ns` for `fuel` and the copy of `bytes`. Copying a byte takes no longer than
-/// a unit of fuel does.
+/// Picoseconds a unit, of a call that took `time_ns` for `fuel` and the copy of `bytes`: counted as reaction times count them.
 fn per_unit(time_ns: u64, fuel: u64, bytes: u64) -> u64 {
-    let units = fuel.saturating_add(bytes).saturating_add(CALL_UNITS);
+    let copy = bytes.saturating_mul(COPY_FUEL_PER_BYTE);
+    let units = fuel.saturating_add(copy).saturating_add(CALL_FUEL);
     time_ns
         .saturating_mul(1_000)
         .checked_div(units)

@@ -168,6 +168,7 @@ fn analyzer(first_tag: u16, inputs: &[u16]) -> AnalyzerPlan {
         verdict: TagId(first_tag + 1),
         cause: TagId(first_tag + 2),
         params: vec![],
+        verdict_after: None,
         fuel: 1_000,
         deadline: DurNs::from_ms(5),
         trigger: Trigger::News,

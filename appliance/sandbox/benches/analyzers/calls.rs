@@ -183,3 +183,54 @@ pub(crate) fn calls() -> bool {
     println!();
     passed
 }
+
+/// What a block costs that the guest does not even look at: copied, checked, converted. Reaction times count a byte as
+/// `COPY_FUEL_PER_BYTE` units of fuel.
+pub(crate) fn copies() {
+    println!("one block copied to a guest that returns at once, ns");
+    println!(
+        "{:>8} {:>5} {:>9} {:>8}",
+        "samples", "from", "call", "ns/byte"
+    );
+    let engine = Engine::new().unwrap();
+    for (samples, kind) in [
+        (1_024, SampleKind::F32),
+        (16_384, SampleKind::F32),
+        (1_024, SampleKind::I16),
+        (16_384, SampleKind::I16),
+    ] {
+        let (_, spec) = rms(samples);
+        let guest = Guest {
+            memory: "2 2",
+            ..Guest::new("(i64.const 0)")
+        };
+        let mut instance = guest.load(&engine, spec).instantiate().unwrap();
+        let received = block(samples, kind);
+        let frame = Frame {
+            at: MonoNs::from_ns(77),
+            flags: Flags::default(),
+            inputs: &[INPUT],
+            block: Some(Samples::Received {
+                block: &received,
+                scaling: Scaling {
+                    scale: 0.5,
+                    offset: 0.1,
+                },
+            }),
+        };
+        let mut outputs = [OutputValue::BAD];
+        instance.process(&frame, &mut outputs).unwrap();
+        let ns = ns_each(4_000_000 / (samples + 400), || {
+            let _ = std::hint::black_box(instance.process(&frame, &mut outputs));
+        });
+        let from = match kind {
+            SampleKind::I16 => "i16",
+            SampleKind::F32 => "f32",
+        };
+        println!(
+            "{samples:>8} {from:>5} {ns:>9.0} {:>8.2}",
+            ns / f64::from(4 * samples)
+        );
+    }
+    println!();
+}

@@ -45,6 +45,9 @@ fn main() -> ExitCode {
     if only("call") {
         passed &= calls::calls();
     }
+    if only("copy") {
+        calls::copies();
+    }
     if only("fuel") {
         fuel::fuel_by_kind();
     }

@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 
 use drivers_frame::DurNs;
-use rt_config::limits::MODBUS_REGISTERS_MAX;
+use rt_config::limits::{CALL_FUEL, COPY_FUEL_PER_BYTE, MODBUS_REGISTERS_MAX};
+use rules_sdk_abi::SampleFormat;
 
 use super::{Arrival, read_blocks, turns};
 use crate::plan::{
@@ -23,19 +24,52 @@ pub(super) fn in_tick(lane: &LanePlan) -> DurNs {
 }
 
 fn call(lane: &LanePlan, analyzer: &AnalyzerPlan) -> DurNs {
-    let ps = analyzer
-        .fuel
-        .saturating_mul(u64::from(lane.assumed.fuel_ps));
-    DurNs::from_ns(ps.div_ceil(1_000)).min(analyzer.deadline)
+    priced(lane, analyzer.fuel).min(analyzer.deadline)
+}
+
+/// By the host's assumed speed.
+fn priced(lane: &LanePlan, fuel: u64) -> DurNs {
+    let ps = fuel.saturating_mul(u64::from(lane.assumed.fuel_ps));
+    DurNs::from_ns(ps.div_ceil(1_000))
+}
+
+/// What goes around those calls, which neither fuel nor deadline bounds: above all a block that is copied to each.
+pub(super) fn copies(lane: &LanePlan) -> DurNs {
+    lane.analyzers()
+        .filter(|(_, _, analyzer)| analyzer.class == AnalyzerClass::Safety)
+        .map(|(_, _, analyzer)| copy(lane, analyzer))
+        .fold(DurNs::ZERO, DurNs::plus)
+}
+
+/// Around one call. A sample counts as `f32`, which is the larger one and the one that is converted.
+fn copy(lane: &LanePlan, analyzer: &AnalyzerPlan) -> DurNs {
+    let samples = waveform_of(lane, analyzer).map_or(0, |waveform| waveform.samples);
+    let bytes = u64::from(samples).saturating_mul(u64::from(SampleFormat::F32.bytes()));
+    let fuel = bytes.saturating_mul(COPY_FUEL_PER_BYTE);
+    priced(lane, fuel.saturating_add(CALL_FUEL))
+}
+
+fn waveform_of<'p>(lane: &'p LanePlan, analyzer: &AnalyzerPlan) -> Option<&'p WaveformPlan> {
+    let used = analyzer.waveform?;
+    lane.waveforms.get(usize::from(used.index.0))
+}
+
+/// The calls behind the first one that shows the cause, each an `interval` apart.
+fn verdict_after(lane: &LanePlan, analyzer: &AnalyzerPlan, interval: DurNs) -> DurNs {
+    let Some(waits) = analyzer.verdict_after else {
+        return DurNs::ZERO;
+    };
+    let block = waveform_of(lane, analyzer).map_or(1, |waveform| waveform.samples.max(1));
+    let blocks = waits.samples.div_ceil(u64::from(block));
+    let calls = waits.calls.saturating_add(blocks);
+    interval.times(calls.saturating_sub(1))
 }
 
 /// Fills in the tags of analyzers, in the order in which they run.
 pub(super) fn arrivals(lane: &LanePlan, thread: bool, arrivals: &mut [Arrival]) {
     for (_, _, analyzer) in lane.analyzers() {
-        let waveform = analyzer
-            .waveform
-            .and_then(|used| lane.waveforms.get(usize::from(used.index.0)))
-            .map(|waveform| of_waveform(lane, waveform, thread));
+        let waveform =
+            waveform_of(lane, analyzer).map(|waveform| of_waveform(lane, waveform, thread));
         let inputs = analyzer
             .inputs
             .iter()
@@ -53,7 +87,10 @@ pub(super) fn arrivals(lane: &LanePlan, thread: bool, arrivals: &mut [Arrival]) 
             // In the tick's full load.
             AnalyzerClass::Safety => DurNs::ZERO,
             // Its own time, and the way there and back through a queue each.
-            AnalyzerClass::Background => analyzer.deadline.plus(turns(lane, true)),
+            AnalyzerClass::Background => {
+                let call = analyzer.deadline.plus(copy(lane, analyzer));
+                call.plus(turns(lane, true))
+            }
         };
         // By source, what is sampled in time or missed in time.
         let sampled = slowest(|source| {
@@ -65,6 +102,18 @@ pub(super) fn arrivals(lane: &LanePlan, thread: bool, arrivals: &mut [Arrival]) 
         let silence = slowest(Arrival::silence);
         let turn = slowest(|source| source.turn);
         let analysis = slowest(|source| source.analysis).plus(every).plus(own);
+        // Called with each block when it has a waveform, whatever its inputs do.
+        let interval = match waveform {
+            Some(waveform) => waveform.interval,
+            None => slowest(|source| source.interval),
+        };
+        let interval = match analyzer.trigger {
+            Trigger::News => interval,
+            // With the first news after so long.
+            Trigger::Every(period) => period.plus(interval),
+        };
+        let verdict = verdict_after(lane, analyzer, interval);
+        let verdict = slowest(|source| source.verdict).plus(verdict);
         let outputs = analyzer.outputs.iter().map(|output| output.tag);
         for tag in outputs.chain([analyzer.verdict, analyzer.cause]) {
             let Some(arrival) = arrivals.get_mut(usize::from(tag.0)) else {
@@ -77,6 +126,8 @@ pub(super) fn arrivals(lane: &LanePlan, thread: bool, arrivals: &mut [Arrival]) 
             arrival.transport = silence;
             arrival.turn = turn;
             arrival.analysis = analysis;
+            arrival.verdict = verdict;
+            arrival.interval = interval;
         }
     }
 }
@@ -91,6 +142,7 @@ fn of_waveform(lane: &LanePlan, waveform: &WaveformPlan, thread: bool) -> Arriva
     let device = lane.devices.get(usize::from(waveform.device.0));
     // Without a declared period only freshness is known.
     let period = waveform.period.unwrap_or(waveform.stale_after);
+    arrival.interval = period;
     arrival.acquisition = period.plus(waveform.span());
     match (device.map(|device| &device.link), &waveform.source) {
         (Some(LinkPlan::Modbus(modbus)), WaveformSource::Modbus { .. }) => {

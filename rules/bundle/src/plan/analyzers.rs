@@ -192,6 +192,8 @@ pub struct AnalyzerPlan {
     pub cause: TagId,
     /// Parameters in the order and units of the metadata.
     pub params: Vec<f64>,
+    /// What passes after a cause shows in one call until it speaks, with these parameters. `None`: its author does not say.
+    pub verdict_after: Option<VerdictAfter>,
     /// Fuel of one `tl_process`, and of one `tl_state_hash`, at most. `tl_init` runs off the lane and has a bound of its own.
     pub fuel: u64,
     /// Time of one `tl_process` at most; catches what fuel cannot.
@@ -225,6 +227,15 @@ impl AnalyzerClass {
             Self::Background => "background",
         }
     }
+}
+
+/// What an analyzer waits for by itself, in its author's words: all that it derives shows a lasting cause then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictAfter {
+    /// Calls with news.
+    pub calls: u64,
+    /// Samples of its waveform, and the calls that bring them.
+    pub samples: u64,
 }
 
 /// A scalar input: value given = the tag's x scale + offset, in the unit of the metadata.

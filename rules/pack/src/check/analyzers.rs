@@ -7,7 +7,7 @@ use drivers_frame::{DurNs, TagId};
 use rt_config::limits::{ANALYZER_DEADLINE_MAX_MS, ANALYZER_FUEL_MAX, ANALYZERS_MAX, DEVICES_MAX};
 use rules_bundle::{
     AnalyzerClass, AnalyzerInput, AnalyzerOutput, AnalyzerPlan, FailureVerdict, FlapLimit,
-    InputChecks, Reintegration, Trigger, WaveformUse,
+    InputChecks, Reintegration, Trigger, VerdictAfter, WaveformUse,
 };
 use rules_expr::Unit;
 use rules_sdk_abi::metadata::Metadata;
@@ -187,6 +187,10 @@ fn analyzer(
         verdict: id(outputs.len()),
         cause: id(outputs.len().saturating_add(1)),
         outputs,
+        verdict_after: metadata.waits(&params).map(|waits| VerdictAfter {
+            calls: waits.calls,
+            samples: waits.samples,
+        }),
         params,
         fuel: bounds.fuel,
         deadline: bounds.deadline,

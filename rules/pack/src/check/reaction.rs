@@ -131,6 +131,10 @@ fn shorten(term: &Term, lane: &LanePlan) -> String {
             "shorten the `deadline` of analyzers, divide the rules among lanes, or state a faster host"
         }
         TermKind::Analyzer => "give the analyzer the class `safety`, or call it more often",
+        TermKind::Verdict => {
+            "let the analyzer decide after fewer blocks (its parameters), or send blocks more often"
+        }
+        TermKind::Copy => "take shorter blocks, or give the analyzer the class `background`",
         TermKind::OnDelay => "shorten `for`",
         TermKind::Debounce => "shorten the debounce's `within`",
         TermKind::Timer => "shorten the lane's `timer`",

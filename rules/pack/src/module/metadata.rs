@@ -106,6 +106,18 @@ record! {
     RawWorstCase {
         /// Fuel.
         fuel: Req<Int<1, { i64::MAX }>>,
+        /// What must pass behind a lasting cause until all that it derives shows it.
+        verdict_after: Option<List<RawWait>>,
+    }
+}
+
+record! {
+    /// Something that a module waits for: exactly one of the two, a product of parameters.
+    RawWait {
+        /// Calls with news.
+        calls: Option<List<Text>>,
+        /// Samples of the waveform.
+        samples: Option<List<Text>>,
     }
 }
 
@@ -128,7 +140,7 @@ fn read(source: &str, findings: &mut Findings<'_>) -> Option<Metadata> {
     let root = crate::parse(source, findings)?;
     let mut cx = Cx { source, findings };
     let raw = RawMetadata::read(&root, &(0..0), &mut cx)?;
-    let metadata = resolve(&raw)?;
+    let metadata = resolve(&raw, &mut cx)?;
     if let Err(MetadataError { at, what }) = metadata.check() {
         let key = at.split('.').next().unwrap_or_default();
         let span = raw.key_span(key).cloned().unwrap_or(0..0);
@@ -142,7 +154,7 @@ fn read(source: &str, findings: &mut Findings<'_>) -> Option<Metadata> {
     Some(metadata)
 }
 
-fn resolve(raw: &RawMetadata) -> Option<Metadata> {
+fn resolve(raw: &RawMetadata, cx: &mut Cx<'_, '_>) -> Option<Metadata> {
     let text = |text: &Req<Text>| text.get().map(|text| text.value.clone());
     let number = |number: &Req<Number>| number.get().map(|number| number.value);
     let input = |raw: &RawInput| {
@@ -198,9 +210,40 @@ fn resolve(raw: &RawMetadata) -> Option<Metadata> {
         outputs: all(raw.outputs.get(), output)?,
         params: all(raw.params.as_ref(), param)?,
         causes: all(raw.causes.as_ref(), |cause| Some(cause.value.clone()))?,
-        worst_case: metadata::WorstCase {
-            fuel: raw.worst_case.get()?.fuel.get()?.to(),
-        },
+        worst_case: worst_case(raw.worst_case.get()?, cx)?,
+    })
+}
+
+fn worst_case(raw: &RawWorstCase, cx: &mut Cx<'_, '_>) -> Option<metadata::WorstCase> {
+    let verdict_after = match &raw.verdict_after {
+        None => None,
+        Some(waits) => {
+            let mut all = Vec::with_capacity(waits.items.len());
+            for raw in &waits.items {
+                let names = |list: &List<Text>| {
+                    let names = list.items.iter().map(|name| name.value.clone());
+                    names.collect::<Vec<_>>()
+                };
+                all.push(match (&raw.calls, &raw.samples) {
+                    (Some(calls), None) => metadata::Wait::Calls(names(calls)),
+                    (None, Some(samples)) => metadata::Wait::Samples(names(samples)),
+                    _ => {
+                        cx.findings.error(
+                            Code::BadModule,
+                            &raw.at,
+                            "a wait is `calls` or `samples`",
+                            "write `{ calls: [confirm-of] }` or `{ samples: [record, confirm-of] }`",
+                        );
+                        return None;
+                    }
+                });
+            }
+            Some(all)
+        }
+    };
+    Some(metadata::WorstCase {
+        fuel: raw.fuel.get()?.to(),
+        verdict_after,
     })
 }
 
@@ -239,6 +282,17 @@ worst_case: { fuel: 200000 }
         assert_eq!(metadata.waveform.unwrap().samples_max, 4096);
         assert_eq!(metadata.params[0].default, Some(2.5));
         assert_eq!(metadata.worst_case.fuel, 200_000);
+        assert_eq!(metadata.worst_case.verdict_after, None);
+        let waits = "fuel: 1, verdict_after: [{ calls: [limit] }, { samples: [limit, limit] }]";
+        let waits = parse("a", &SOURCE.replace("fuel: 200000", waits)).unwrap();
+        let limits = |count| vec!["limit".to_owned(); count];
+        assert_eq!(
+            waits.worst_case.verdict_after,
+            Some(vec![
+                metadata::Wait::Calls(limits(1)),
+                metadata::Wait::Samples(limits(2))
+            ])
+        );
     }
 
     #[test]
@@ -250,6 +304,19 @@ worst_case: { fuel: 200000 }
             ("causes: [rms-high]", "causes: [a, a]", 11, 140),
             ("format: f32", "format: f64", 6, 14),
             ("worst_case: { fuel: 200000 }\n", "", 1, 11),
+            (
+                "fuel: 200000",
+                "fuel: 1, verdict_after: [{ calls: [limits] }]",
+                12,
+                140,
+            ),
+            ("fuel: 200000", "fuel: 1, verdict_after: [{}]", 12, 140),
+            (
+                "fuel: 200000",
+                "fuel: 1, verdict_after: [{ blocks: [limit] }]",
+                12,
+                10,
+            ),
             ("unit: rpm", "unti: rpm", 5, 10),
         ] {
             assert!(SOURCE.contains(from), "{from}");

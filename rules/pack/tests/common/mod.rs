@@ -43,6 +43,31 @@ impl Beside for Shelf {
         };
         Ok(match path {
             "bearing.wasm" | "unsigned.wasm" | "foreign.wasm" => module(QUIET, BEARING),
+            "patient.wasm" => module(
+                QUIET,
+                &BEARING
+                    .replace(
+                        r#""params": ["#,
+                        r#""params": [{ "name": "record", "unit": "1", "min": 1, "max": 4096 }, "#,
+                    )
+                    .replace(
+                        r#""fuel": 200000"#,
+                        r#""fuel": 200000, "verdict_after": [{ "calls": ["limit"] }, { "samples": ["record", "balls"] }]"#,
+                    ),
+            ),
+            "slow.wasm" => module(
+                QUIET,
+                &TREND
+                    .replace("bar/s", "bar")
+                    .replace(
+                        r#""worst_case""#,
+                        r#""params": [{ "name": "of", "unit": "1", "min": 1, "max": 64 }], "worst_case""#,
+                    )
+                    .replace(
+                        r#""fuel": 500"#,
+                        r#""fuel": 500, "verdict_after": [{ "calls": ["of"] }]"#,
+                    ),
+            ),
             "trend.wasm" => module(QUIET, TREND),
             "sum.wasm" => module(
                 QUIET,

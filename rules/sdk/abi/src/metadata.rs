@@ -14,6 +14,8 @@ pub const SAMPLES_MAX: u32 = 65_536;
 pub const NAME_BYTES_MAX: usize = 64;
 /// The unit of an input that takes a value in whatever unit its tag has.
 pub const ANY_UNIT: &str = "any";
+/// Most of what a parameter counts: samples, calls.
+pub const COUNT_MAX: f64 = 1e6;
 /// Most bytes of the summary.
 pub const SUMMARY_BYTES_MAX: usize = 200;
 
@@ -106,11 +108,43 @@ pub struct Param {
 }
 
 /// What a call costs at most, in its author's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorstCase {
     /// Fuel of the most expensive `tl_process`.
     pub fuel: u64,
+    /// What must pass behind a lasting cause until all that it derives shows it: the sum of these. None: it speaks at the
+    /// first call. `None`: its author does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict_after: Option<Vec<Wait>>,
+}
+
+/// Something that a module waits for: the product of these parameters, and of 1 when there are none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// So many calls, each with news.
+    Calls(Vec<String>),
+    /// So many samples of its waveform.
+    Samples(Vec<String>),
+}
+
+impl Wait {
+    /// The parameters.
+    pub fn params(&self) -> &[String] {
+        match self {
+            Self::Calls(params) | Self::Samples(params) => params,
+        }
+    }
+}
+
+/// What a module waits for, with the values of its parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Calls.
+    pub calls: u64,
+    /// Samples.
+    pub samples: u64,
 }
 
 /// Why metadata was refused: which entry, and what it must be.
@@ -195,7 +229,64 @@ impl Metadata {
                 "0; measure it with `tripline analyzer bench`",
             ));
         }
+        self.check_waits()
+    }
+
+    fn check_waits(&self) -> Result<(), MetadataError> {
+        let at = "worst_case.verdict_after";
+        let waits = self.worst_case.verdict_after.as_deref().unwrap_or_default();
+        if waits.len() > ENTRIES_MAX {
+            return Err(refuse(
+                at,
+                format!("{} entries; at most {ENTRIES_MAX}", waits.len()),
+            ));
+        }
+        for wait in waits {
+            if self.waveform.is_none() && matches!(wait, Wait::Samples(_)) {
+                return Err(refuse(at, "`samples` without a waveform; say `calls`"));
+            }
+            if wait.params().is_empty() || wait.params().len() > ENTRIES_MAX {
+                return Err(refuse(
+                    at,
+                    format!("name 1 to {ENTRIES_MAX} parameters that are multiplied"),
+                ));
+            }
+            for param in wait.params() {
+                let known = self.params.iter().find(|known| known.name == *param);
+                match known {
+                    None => return Err(refuse(at, format!("there is no parameter `{param}`"))),
+                    Some(known) if known.min < 0.0 || known.max > COUNT_MAX => {
+                        return Err(refuse(
+                            at,
+                            format!(
+                                "`{param}` may be {} to {}; what counts is 0 to {COUNT_MAX}",
+                                known.min, known.max
+                            ),
+                        ));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// What the module waits for with these parameters, in their order; `None` when its author does not say.
+    pub fn waits(&self, params: &[f64]) -> Option<Waits> {
+        let mut sum = Waits::default();
+        for wait in self.worst_case.verdict_after.as_ref()? {
+            let product = wait.params().iter().fold(1_u64, |product, name| {
+                let at = self.params.iter().position(|param| param.name == *name);
+                let value = at.and_then(|at| params.get(at)).copied();
+                product.saturating_mul(count(value.unwrap_or(COUNT_MAX)))
+            });
+            let of = match wait {
+                Wait::Calls(_) => &mut sum.calls,
+                Wait::Samples(_) => &mut sum.samples,
+            };
+            *of = of.saturating_add(product);
+        }
+        Some(sum)
     }
 
     fn check_lists(&self) -> Result<(), MetadataError> {
@@ -273,6 +364,17 @@ impl Metadata {
                 .map(|waveform| (waveform.format, waveform.samples_max)),
         )
     }
+}
+
+/// A count, rounded up.
+#[allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and what is no number is none"
+)]
+fn count(value: f64) -> u64 {
+    value.ceil() as u64
 }
 
 fn list<'a>(
@@ -378,10 +480,53 @@ mod tests {
             (r#""default": 2.5"#, r#""default": 1001"#, "params.limit"),
             (r#""fuel": 200000"#, r#""fuel": 0"#, "worst_case.fuel"),
             (r#"["rms-high"]"#, r#"["a", "a"]"#, "causes.a"),
+            (
+                r#""fuel": 200000"#,
+                r#""fuel": 1, "verdict_after": [{ "calls": ["limits"] }]"#,
+                "worst_case.verdict_after",
+            ),
+            (
+                r#""fuel": 200000"#,
+                r#""fuel": 1, "verdict_after": [{ "samples": [] }]"#,
+                "worst_case.verdict_after",
+            ),
+            (
+                r#""fuel": 200000"#,
+                r#""fuel": 1, "verdict_after": [{ "blocks": ["limit"] }]"#,
+                "metadata, line 8 column",
+            ),
         ] {
             assert!(EXAMPLE.contains(from), "{from}");
             let error = Metadata::parse(EXAMPLE.replace(from, to).as_bytes()).unwrap_err();
             assert!(error.at.starts_with(at), "H-72: {from} -> {to}: {error}");
         }
+    }
+
+    #[test]
+    fn h29_what_a_module_waits_for_is_a_sum_of_products_of_its_parameters() {
+        let with = |waits: &str| {
+            let json = EXAMPLE
+                .replace(
+                    r#""params": ["#,
+                    r#""params": [{ "name": "record", "unit": "1", "min": 16, "max": 4096 },
+                       { "name": "of", "unit": "1", "min": 1, "max": 64, "default": 3 }, "#,
+                )
+                .replace(r#""fuel": 200000"#, &format!(r#""fuel": 9{waits}"#));
+            Metadata::parse(json.as_bytes()).unwrap()
+        };
+        let params = [1024.0, 4.5, 2.5];
+        assert_eq!(with("").waits(&params), None, "H-29: nobody said");
+        let at_once = with(r#", "verdict_after": []"#);
+        assert_eq!(at_once.waits(&params), Some(Waits::default()));
+        let waits = with(
+            r#", "verdict_after": [{ "samples": ["record"] }, { "samples": ["record", "of"] }, { "calls": ["of"] }]"#,
+        );
+        let expected = Waits {
+            calls: 5,
+            samples: 1024 + 1024 * 5,
+        };
+        assert_eq!(waits.waits(&params), Some(expected), "H-29: rounded up");
+        let again = serde_json::to_vec(&waits).unwrap();
+        assert_eq!(Metadata::parse(&again).unwrap(), waits);
     }
 }
