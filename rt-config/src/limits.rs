@@ -146,13 +146,18 @@ pub const WAVEFORM_PAYLOAD_BYTES_MAX: usize = 65_536 * 4 + 4_096;
 pub const RULE_MEMORY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of an analyzer's module. The largest of ours, an FFT with its tables, takes a tenth.
 pub const ANALYZER_MODULE_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of the code of one function: bounds what a compiler with quadratic passes is given at once (H-44).
-pub const ANALYZER_FUNCTION_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of the code of one function: bounds what a compiler with quadratic passes is given at once (H-44). The largest of ours
+/// has 22 KiB. Blocks as deep and locals as many as may be, over and over, take 5 s of processor time for so much.
+pub const ANALYZER_FUNCTION_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the code of all functions: four of the worst, which then compile in seconds (H-44). The most of ours is 44 KiB; what
+/// makes modules large is tables.
+pub const ANALYZER_CODE_BYTES_MAX: usize = 256 * 1024;
 /// Functions of an analyzer. At the same time the limit of its types and of its data segments.
 pub const ANALYZER_FUNCTIONS_MAX: u32 = 4_096;
-/// Locals of one function, its parameters included. A few bytes of code declare as many as they like, and each is
-/// tracked by every pass of a compiler (H-44).
-pub const ANALYZER_LOCALS_MAX: u32 = 1_000;
+/// Locals of one function, its parameters included. A few bytes of code declare as many as they like, and each that is alive
+/// is carried to the end of every block (H-44): with 400 of them and 400 blocks 45 KiB of code took half a minute and
+/// became 11 MiB. Our functions have 74 at most.
+pub const ANALYZER_LOCALS_MAX: u32 = 250;
 /// Parameters, and results, of one function or block: each multiplies into every call site.
 pub const ANALYZER_SIGNATURE_MAX: usize = 64;
 /// Pages of 64 KiB that an analyzer's memory may have: a block of 65,536 samples of `f32` four times over.
@@ -161,10 +166,11 @@ pub const ANALYZER_PAGES_MAX: u64 = 16;
 pub const ANALYZER_TABLE_ELEMENTS_MAX: u64 = 1_024;
 /// Globals of an analyzer. Linkers make three, languages some for each module.
 pub const ANALYZER_GLOBALS_MAX: u32 = 1_024;
-/// Targets of one `br_table`: twice a choice over every value of a byte.
-pub const ANALYZER_BRANCHES_MAX: u32 = 512;
-/// Depth of nested blocks: a choice of so many targets is written as so many nested blocks.
-pub const ANALYZER_NESTING_MAX: u32 = 1_024;
+/// Targets of one `br_table`: a choice among so many kinds is a table of data in a program that is meant well. Ours have 8.
+pub const ANALYZER_BRANCHES_MAX: u32 = 96;
+/// Depth of nested blocks: a choice of so many targets is written as so many nested blocks. See [`ANALYZER_LOCALS_MAX`] for what it
+/// multiplies with. Ours are 24 deep at most.
+pub const ANALYZER_NESTING_MAX: u32 = 100;
 /// Bytes of address space of the process that compiles a foreign module: the largest that the gate lets pass takes a quarter.
 pub const COMPILE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
 /// Seconds of processor time of the same: the largest takes a few on a gateway.
@@ -275,7 +281,8 @@ const _: () = assert!(
     (TAGS_MAX * 2 + WINDOWS_MAX) * 16 <= RULE_MEMORY_BYTES_MAX,
     "a slot each for value, age and window"
 );
-const _: () = assert!(ANALYZER_FUNCTION_BYTES_MAX < ANALYZER_MODULE_BYTES_MAX);
+const _: () = assert!(ANALYZER_FUNCTION_BYTES_MAX <= ANALYZER_CODE_BYTES_MAX);
+const _: () = assert!(ANALYZER_CODE_BYTES_MAX < ANALYZER_MODULE_BYTES_MAX);
 const _: () = assert!(
     ANALYZER_BRANCHES_MAX < ANALYZER_NESTING_MAX,
     "each target of a branch is a block"

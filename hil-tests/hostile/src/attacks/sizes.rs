@@ -34,10 +34,10 @@ pub(super) fn sizes(all: &mut Vec<Attack>) {
         Gate(Rule::Nesting),
     );
     push(
-        "a choice of 100,000",
+        "a choice of 40,000",
         more(&format!(
             "(func (br_table {} (i32.const 0)))",
-            "0 ".repeat(100_000)
+            "0 ".repeat(40_000)
         )),
         Gate(Rule::Branches),
     );
@@ -67,15 +67,37 @@ pub(super) fn sizes(all: &mut Vec<Attack>) {
         "the longest function that may be",
         more(&format!(
             "(func (param i64) (result i64) {} (local.get 0))",
-            chain.repeat(10_000)
+            chain.repeat(5_000)
         )),
         Compile,
     );
-    push("900 locals that all live", more(&live(900, 400)), Compile);
     push(
-        "500 blocks with ways out of each",
-        more(&ways_out(500)),
+        "five long functions",
+        more(
+            &format!(
+                "(func (local i64) {})",
+                "(local.set 0 (i64.add (local.get 0) (i64.const 5)))".repeat(7_900)
+            )
+            .repeat(5),
+        ),
+        Gate(Rule::Code),
+    );
+    push("240 locals that all live", more(&live(240, 99)), Compile);
+    push(
+        "99 blocks with ways out of each",
+        more(&ways_out(99)),
         Compile,
+    );
+    // 45 KiB that took half a minute, and two ways to be refused.
+    push(
+        "400 locals that all live",
+        more(&live(400, 99)),
+        Gate(Rule::Locals),
+    );
+    push(
+        "400 blocks with ways out of each",
+        more(&ways_out(400)),
+        Gate(Rule::Nesting),
     );
 }
 

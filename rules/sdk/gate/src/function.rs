@@ -1,7 +1,8 @@
 //! Limits of one function's body.
 
 use rt_config::limits::{
-    ANALYZER_BRANCHES_MAX, ANALYZER_FUNCTION_BYTES_MAX, ANALYZER_LOCALS_MAX, ANALYZER_NESTING_MAX,
+    ANALYZER_BRANCHES_MAX, ANALYZER_CODE_BYTES_MAX, ANALYZER_FUNCTION_BYTES_MAX,
+    ANALYZER_LOCALS_MAX, ANALYZER_NESTING_MAX,
 };
 use wasmparser::{FunctionBody, Operator};
 
@@ -23,6 +24,13 @@ pub(crate) fn check(
         ));
     }
     counts.code_bytes = counts.code_bytes.saturating_add(bytes);
+    if usize::try_from(counts.code_bytes).map_or(true, |bytes| bytes > ANALYZER_CODE_BYTES_MAX) {
+        return Err(refuse(
+            Rule::Code,
+            range.start,
+            format!("functions of more than {ANALYZER_CODE_BYTES_MAX} bytes together"),
+        ));
+    }
     counts.code_bytes_max = counts.code_bytes_max.max(bytes);
     check_locals(body, params, counts)?;
     check_operators(body, counts)

@@ -174,6 +174,8 @@ fn bad_modules() -> Vec<(Rule, &'static str, Vec<u8>, At)> {
     let many_functions = many(ANALYZER_FUNCTIONS_MAX, "(func) ");
     let many_locals = many(ANALYZER_LOCALS_MAX, " f64");
     let many_nops = "nop ".repeat(ANALYZER_FUNCTION_BYTES_MAX);
+    let nops = "nop ".repeat(60_000);
+    let long_functions = format!("{} (func (local i64) {nops})", format!("(func {nops}) ").repeat(4));
     let many_globals = many(ANALYZER_GLOBALS_MAX, "(global i32 (i32.const 0)) ");
     let many_types = many(ANALYZER_FUNCTIONS_MAX, "(type (func)) ");
     let many_params = many(u32::try_from(ANALYZER_SIGNATURE_MAX + 1).unwrap(), "i64 ");
@@ -211,8 +213,9 @@ fn bad_modules() -> Vec<(Rule, &'static str, Vec<u8>, At)> {
         (Rule::Proposal, "extended constants", with("(global i32 (i32.add (i32.const 1) (i32.const 1)))"), At::Bytes(&[0x6a])),
         (Rule::Proposal, "wide arithmetic", with_function("(result i64 i64) i64.const 1 i64.const 1 i64.mul_wide_u"), At::Bytes(&[0xfc])),
         (Rule::Functions, "too many functions", with(&many_functions), At::Bytes(&[0x84, 0x20])),
-        (Rule::Locals, "locals and parameters", with_function(&format!("(param i32) (local {many_locals})")), At::Bytes(&[1, 0xe8, 7, 0x7c])),
+        (Rule::Locals, "locals and parameters", with_function(&format!("(param i32) (local {many_locals})")), At::Bytes(&[1, 0xfa, 1, 0x7c])),
         (Rule::Code, "a long function", with_function(&many_nops), At::Bytes(&[0, 1, 1])),
+        (Rule::Code, "long functions together", with(&long_functions), At::Bytes(&[1, 1, 0x7e, 1])),
         (Rule::Imports, "a function", changed("(table 2", "(import \"env\" \"abort\" (func)) (table 2"), At::Bytes(b"\x01\x03env")),
         (Rule::Imports, "a table", changed("(table 2", "(import \"env\" \"table\" (table 1 1 funcref)) (table 2"), At::Bytes(b"\x01\x03env\x05table")),
         (Rule::Start, "a start function", changed("(elem ", "(func $go) (start $go) (elem "), At::Bytes(&[4])),
