@@ -270,12 +270,13 @@ impl AnalyzerInstance {
         })
     }
 
-    /// What the module says is a hash of all that its next verdict depends on.
+    /// What the module says is a hash of all that its next verdict depends on. It may read all of its memory, so it has the
+    /// fuel of `tl_init` and not that of a frame: never on a lane.
     ///
     /// # Errors
     /// [`AnalyzerFault`], as of a call that processes.
     pub fn state_hash(&mut self) -> Result<u64, AnalyzerFault> {
-        let fuel = self.shape.spec.fuel;
+        let fuel = limits::ANALYZER_INIT_FUEL;
         if self.store.set_fuel(tank(fuel)).is_err() {
             return Err(AnalyzerFault::FuelExceeded { fuel: 0 });
         }
