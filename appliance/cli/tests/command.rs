@@ -8,16 +8,15 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// Builds leave their key there, not in this host's own folder.
+const STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/command");
+
 fn tripline(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tripline"))
         .args(args)
         .env_remove("TRIPLINE_SOCKET")
         .env_remove("TRIPLINE_GUARD")
-        // Builds leave a key there.
-        .env(
-            "TRIPLINE_STATE",
-            concat!(env!("CARGO_TARGET_TMPDIR"), "/command"),
-        )
+        .env("TRIPLINE_STATE", STATE)
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -327,6 +326,7 @@ fn a_guard_that_is_not_there_is_named_with_the_way_to_build_it() {
         .args(["--allow-unsigned", "--socket"])
         .arg(dir.path().join("g.sock"))
         .env("TRIPLINE_GUARD", dir.path().join("nothing"))
+        .env("TRIPLINE_STATE", STATE)
         .stdin(Stdio::null())
         .output()
         .unwrap();
