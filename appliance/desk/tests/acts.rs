@@ -156,3 +156,25 @@ fn a_shelved_alert_is_kept_as_shelved_and_not_told_and_a_danger_is_told_whatever
     });
     assert_eq!(stage.relay.stop().counts.shelved, 2);
 }
+
+#[test]
+fn an_alert_from_before_its_rule_came_off_the_shelf_is_not_told_though_the_status_is_newer() {
+    let mut stage = Stage::build();
+    stage.guard.say(shelve("warm"));
+    // Its state is told once the relay has seen the shelving.
+    until("it is shelved", || {
+        !stage.state("tripline/press/state/warm")["shelved"].is_null()
+    });
+    stage.guard.drop_connections();
+    stage.guard.say(rule_event("warm", "alert", "active", 60.0));
+    stage.guard.say(EventBody::Unshelved {
+        rule: "warm".into(),
+        by: Some(anna()),
+    });
+    stage.guard.say(rule_event("warm", "alert", "normal", 50.0));
+    let told = stage.reader.find("told again", |got| {
+        got.topic == "tripline/press/alerts/warm"
+    });
+    assert_eq!(told.json["state"], "normal");
+    assert_eq!(stage.relay.stop().counts.shelved, 1);
+}

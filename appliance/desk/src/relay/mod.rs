@@ -13,12 +13,13 @@
 
 mod states;
 
+use std::cmp::Ordering as CmpOrdering;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -169,6 +170,8 @@ struct Worker {
     outbox: Option<Outbox<Publisher>>,
     stop: Arc<AtomicBool>,
     polled: Receiver<Status>,
+    /// A status that is waiting for the events before it, see [`Worker::take_status`].
+    ahead: Option<Status>,
     stream: Option<EventStream>,
     retry_at: Instant,
     /// The guard whose events were seen, and the last of them.
@@ -217,6 +220,7 @@ impl Worker {
             outbox,
             stop,
             polled,
+            ahead: None,
             stream: None,
             retry_at: now,
             pid: 0,
@@ -284,7 +288,7 @@ impl Worker {
         }
         self.stream = Some(stream);
         self.gateway.guard = "up".to_owned();
-        self.apply_status(&status);
+        self.ahead = Some(status);
     }
 
     fn is_ours(&mut self, status: &Status) -> bool {
@@ -363,13 +367,17 @@ impl Worker {
         self.config.notices.tell(Notice::Event(Box::new(event)));
     }
 
+    /// Applies a status when exactly the events are seen that the guard had when it was asked: a newer one would put its
+    /// shelf under alerts from before, and an older one says nothing new.
     fn take_status(&mut self) {
-        match self.polled.try_recv() {
-            // One that is older than the last event, or of another guard, says nothing new.
-            Ok(status) if status.pid == self.pid && status.events >= self.seen => {
-                self.apply_status(&status);
-            }
-            Ok(_) | Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        let waiting = self.ahead.take().or_else(|| self.polled.try_recv().ok());
+        let Some(status) = waiting.filter(|status| status.pid == self.pid) else {
+            return;
+        };
+        match status.events.cmp(&self.seen) {
+            CmpOrdering::Less => {}
+            CmpOrdering::Equal => self.apply_status(&status),
+            CmpOrdering::Greater => self.ahead = Some(status),
         }
     }
 
