@@ -67,7 +67,7 @@ const SLOW: [(&str, &str); 4] = [
     ("timeout: 20ms", "timeout: 500ms"),
     ("stale_after: 200ms", "stale_after: 2s"),
     ("confirm_within: 40ms", "confirm_within: 500ms"),
-    ("deadline: 400ms", "deadline: 10s"),
+    ("deadline: 600ms", "deadline: 10s"),
 ];
 
 #[test]
