@@ -84,10 +84,18 @@ fn fifo(priority: u8) {
     }
 }
 
-/// Does `work` while a real-time thread ticks the engine's epoch, as the guard's does. `work` is given the count of ticks.
-fn ticking(engine: &Engine, work: impl FnOnce(&AtomicU64)) {
+/// What a thread that ticks has done.
+#[derive(Default)]
+struct Ticks {
+    count: AtomicU64,
+    /// How late the latest tick was since somebody set this to 0, ns.
+    latest_ns: AtomicU64,
+}
+
+/// Does `work` while a real-time thread ticks the engine's epoch, as the guard's does.
+fn ticking(engine: &Engine, work: impl FnOnce(&Ticks)) {
     let ticker = engine.ticker();
-    let ticks = AtomicU64::new(0);
+    let ticks = Ticks::default();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -98,8 +106,11 @@ fn ticking(engine: &Engine, work: impl FnOnce(&AtomicU64)) {
             while !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_nanos(due.since(now()).as_ns()));
                 ticker.tick();
-                ticks.fetch_add(1, Ordering::Relaxed);
-                due = Ticker::next(due, now());
+                ticks.count.fetch_add(1, Ordering::Relaxed);
+                let ticked = now();
+                let late = ticked.since(due).as_ns();
+                ticks.latest_ns.fetch_max(late, Ordering::Relaxed);
+                due = Ticker::next(due, ticked);
             }
         });
         work(&ticks);
