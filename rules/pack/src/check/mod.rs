@@ -169,6 +169,7 @@ impl CheckedPack {
         let output_index = index(output_names.iter().map(String::as_str));
 
         let broken = std::mem::take(&mut added.broken);
+        let analyzers_are_clear = broken.is_empty();
         let names = names::Names::new(&tags, broken, pack, cx);
         let world = rules::World {
             lanes: &lanes,
@@ -186,7 +187,9 @@ impl CheckedPack {
             Some(list) => {
                 let rules = rules::rules(list, &added.rules, &world, &mut outputs, cx);
                 stops::settle(&mut outputs, &switches, cx);
-                stops_are_clear = rules::stops_are_clear(list, &added.rules, &world);
+                // What an analyzer that is wrong would stop, is not known.
+                stops_are_clear =
+                    analyzers_are_clear && rules::stops_are_clear(list, &added.rules, &world);
                 if cx.findings.errors() == 0 {
                     names.lint_unused(cx);
                 }
