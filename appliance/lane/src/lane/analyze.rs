@@ -165,6 +165,9 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
             }
         };
         self.conclude(index, analyzer, judged, at, now);
+        // Of a lane that was held up: what caused the frame may be older than what comes of it may be. It counts for nothing,
+        // for whoever reads it in this tick too (I4).
+        self.notice_stale(now);
     }
 
     /// What was judged becomes samples of the analyzer's tags, in this tick.

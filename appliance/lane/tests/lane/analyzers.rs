@@ -730,6 +730,21 @@ fn a_tick_that_is_late_does_not_make_stale_what_it_renews() {
 }
 
 #[test]
+fn i4_what_is_derived_from_what_came_too_long_ago_does_not_count_in_the_tick_that_derives_it() {
+    let chain = vec![analyzer(RMS, &[SPEED]), analyzer(5, &[RMS])];
+    let mut bench = Bench::armed(&plan_with(chain));
+    // The lane is held up: its inputs went stale 290 ms before the tick that looks at them, and everything derived is stale
+    // after 200.
+    bench.lane.tick(ms(500));
+    for tag in RMS..=7 {
+        assert_eq!(bench.tag(tag).0, Quality::Stale, "I4: tag {tag}");
+    }
+    let calls = bench.calls();
+    let second = calls.iter().find(|call| call.analyzer == 1).unwrap();
+    assert_eq!(second.inputs[0].quality, Quality::Stale, "I4: in a chain");
+}
+
+#[test]
 fn h40_a_canary_that_does_not_come_back_in_time_makes_the_analyzer_bad_until_it_does() {
     let canary = CanaryPlan {
         every: DurNs::from_ms(1_000),
