@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use appliance_control::{Client, ClientError, Reply, Request, Reset, Status};
@@ -173,12 +173,17 @@ impl Guard {
 
     /// Waits for its end, with patience.
     pub fn wait_end(&mut self) -> Option<i32> {
+        self.wait_status().code()
+    }
+
+    /// The same, however it ended.
+    pub fn wait_status(&mut self) -> ExitStatus {
         let mut ended = None;
         wait_until("the guard ends", || {
             ended = self.child.try_wait().expect("its state is known");
             ended.is_some()
         });
-        ended.and_then(|status| status.code())
+        ended.expect("it was waited for")
     }
 
     /// Kills it: no goodbye, no stop.

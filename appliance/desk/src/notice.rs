@@ -64,6 +64,9 @@ impl fmt::Display for GuardExit {
             ),
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(9) => f.write_str("it was killed (signal 9; out of memory?)"),
+            Self::Signal(31) => f.write_str(
+                "it made a system call that it must not make, or something in it did (signal 31, SIGSYS): see \"The guard ended by SIGSYS\" in the operator's guide",
+            ),
             Self::Signal(signal) => write!(f, "it was ended by signal {signal}"),
             Self::Unseen => f.write_str("it is gone (started by another process, so its exit code is not known)"),
         }
@@ -316,6 +319,23 @@ mod tests {
             body,
         })
         .to_string()
+    }
+
+    #[test]
+    fn h43_an_end_at_a_forbidden_system_call_is_said_as_such() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::SYS).unwrap();
+        let exit = GuardExit::of(child.wait().unwrap());
+        assert!(!exit.is_refusal() && !exit.was_asked(), "started again");
+        let words = exit.to_string();
+        assert!(
+            words.contains("SIGSYS") && words.contains("guide"),
+            "H-43: {words}"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(crate) struct Args {
     pub(crate) watchdog_device: Option<PathBuf>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) allow_unsigned: bool,
+    pub(crate) unconfined: bool,
 }
 
 /// Shown for wrong arguments and for `--help`.
@@ -20,7 +21,7 @@ pub(crate) const USAGE: &str = "\
 tripline-guard: the protection process of Tripline. Usually started by `tripline run` or systemd.
 
 usage: tripline-guard --bundle FILE --socket PATH [--bundle-key FILE] [--operators GROUP] [--watchdog-device PATH]
-                      [--state DIR] [--allow-unsigned]
+                      [--state DIR] [--allow-unsigned] [--unconfined]
 
   --bundle FILE      a bundle made by `tripline build` on this host
   --bundle-key FILE  the key that `tripline build` sealed it with. Without it bundle.key in $TRIPLINE_STATE, else for
@@ -33,6 +34,7 @@ usage: tripline-guard --bundle FILE --socket PATH [--bundle-key FILE] [--operato
   --state DIR        where latches and unclean ends are kept over a restart; beside the socket without it
   --allow-unsigned   for development: runs a pack and analyzers that nobody has signed, or whose signature has expired; the
                      state says so
+  --unconfined       for development: neither closes files nor filters system calls; the state says so
 
 It starts with every output stopped. Exit codes: 0 stopped safely, 2 usage, 3 bundle refused, 4 control socket,
 5 a host name or password file cannot be used, 6 the watchdog had stopped a lane, 7 stopped but a stop was not confirmed.
@@ -43,7 +45,7 @@ impl Args {
     pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Self, String> {
         let (mut bundle, mut socket, mut operators) = (None, None, None);
         let (mut bundle_key, mut watchdog_device, mut state) = (None, None, None);
-        let mut allow_unsigned = false;
+        let (mut allow_unsigned, mut unconfined) = (false, false);
         let mut args = args;
         while let Some(arg) = args.next() {
             let place = match arg.to_str() {
@@ -56,6 +58,10 @@ impl Args {
                 Some("--help" | "-h") => return Err(String::new()),
                 Some("--allow-unsigned") => {
                     allow_unsigned = true;
+                    continue;
+                }
+                Some("--unconfined") => {
+                    unconfined = true;
                     continue;
                 }
                 _ => return Err(format!("unknown argument {}", arg.display())),
@@ -79,6 +85,7 @@ impl Args {
             watchdog_device,
             state,
             allow_unsigned,
+            unconfined,
         })
     }
 }
@@ -102,6 +109,7 @@ mod tests {
                 watchdog_device: None,
                 state: None,
                 allow_unsigned: false,
+                unconfined: false,
             })
         };
         assert_eq!(parse(&["--bundle", "a", "--socket", "b"]), with(None));
@@ -128,8 +136,12 @@ mod tests {
         assert_eq!(args.state, Some("c".into()));
         assert_eq!(args.watchdog_device, Some("d".into()));
         assert!(!args.allow_unsigned, "H-66: only when it is said");
+        assert!(!args.unconfined, "H-43: only when it is said");
         let args = ["--allow-unsigned", "--bundle", "a", "--socket", "b"];
-        assert!(parse(&args).unwrap().allow_unsigned);
+        let args = parse(&args).unwrap();
+        assert!(args.allow_unsigned && !args.unconfined);
+        let args = parse(&["--bundle", "a", "--unconfined", "--socket", "b"]).unwrap();
+        assert!(args.unconfined && !args.allow_unsigned);
     }
 
     #[test]

@@ -9,6 +9,9 @@
     reason = "panicking is the fault; the discriminants are the words"
 )]
 
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -32,9 +35,17 @@ pub(crate) enum Order {
     SentinelHang = 6,
     /// The lane sleeps for a fifth of a second, once: late, but within its watchdog's window.
     Late = 7,
+    /// The lane starts a program, as what broke out of the sandbox might.
+    Execute = 8,
+    /// The lane opens a file.
+    OpenFile = 9,
+    /// A thread without a list of its own becomes another program.
+    ExecuteElsewhere = 10,
+    /// The main thread reads the file that is named behind the word, and says how that went.
+    MainReads = 11,
 }
 
-const WORDS: [(&str, Order); 8] = [
+const WORDS: [(&str, Order); 12] = [
     ("nothing", Order::Nothing),
     ("hang", Order::Hang),
     ("panic", Order::Panic),
@@ -43,6 +54,10 @@ const WORDS: [(&str, Order); 8] = [
     ("delay", Order::Delay),
     ("sentinel_hang", Order::SentinelHang),
     ("late", Order::Late),
+    ("execute", Order::Execute),
+    ("open_file", Order::OpenFile),
+    ("execute_elsewhere", Order::ExecuteElsewhere),
+    ("main_reads", Order::MainReads),
 ];
 
 static ORDER: AtomicU8 = AtomicU8::new(0);
@@ -75,6 +90,10 @@ pub(crate) fn listen() {
                     }
                     known = word;
                 }
+                if is(Order::ExecuteElsewhere) {
+                    let error = Command::new("/bin/true").exec();
+                    say!("tripline-guard: inject: execute_elsewhere: {error}");
+                }
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
@@ -99,8 +118,26 @@ pub(crate) fn turn() {
     if is(Order::Panic) {
         panic!("injected");
     }
+    if is(Order::Execute) {
+        let done = Command::new("/bin/true").status();
+        say!("tripline-guard: inject: execute: {done:?}");
+    }
+    if is(Order::OpenFile) {
+        let done = File::open("/etc/passwd");
+        say!("tripline-guard: inject: open_file: {done:?}");
+    }
     sleep_once(Order::Delay, Duration::from_secs(1));
     sleep_once(Order::Late, Duration::from_millis(200));
+}
+
+/// At the begin of the main thread's turn.
+pub(crate) fn main_turn() {
+    if is(Order::MainReads) {
+        ORDER.store(Order::Nothing as u8, Ordering::Release);
+        let path = LANE.lock().map(|word| word.clone()).unwrap_or_default();
+        let done = std::fs::read(&path).map(|bytes| bytes.len());
+        say!("tripline-guard: inject: main_reads {path}: {done:?}");
+    }
 }
 
 fn sleep_once(order: Order, time: Duration) {

@@ -1,9 +1,9 @@
 //! A lane's thread: acquire, ingest, tick, drive, confirm, wait. The thin shell around the pure lane.
 //!
 //! Which thread: one pinned lane thread. May it block: only in [`Runner::wait`], and not at all when it spins. After
-//! `seal()` it makes these system calls and no others: `recv`, `send`, `connect`, `socket`, `close`, `setsockopt`,
-//! `getsockopt`, `getpeername`, `getsockname`, `ppoll`, `read` and `write` of an eventfd, `clock_gettime` where the vDSO
-//! cannot (I11). Hazards: H-27 to H-32 as far as one thread can see them, H-61.
+//! `seal()` it makes these system calls and no others: `recv`, `readv`, `send`, `connect`, `socket`, `close`, `fcntl`,
+//! `setsockopt`, `getsockopt`, `getpeername`, `getsockname`, `ppoll`, `read` and `write` of an eventfd, `clock_gettime` where
+//! the vDSO cannot. A filter ends the guard at any that is not on the list of [`crate::confine`] (I11). Hazards: H-27 to H-32 as far as one thread can see them, H-61.
 
 mod acts;
 mod analyzers;

@@ -23,6 +23,7 @@ mod acquire;
 mod analyzers;
 mod args;
 mod calibrate;
+mod confine;
 mod control;
 mod exit;
 #[cfg(feature = "inject")]

@@ -35,6 +35,12 @@ impl Environment {
         }
     }
 
+    /// Whether the service manager listens at an address without a file.
+    pub(crate) fn is_abstract(&self) -> bool {
+        let path = self.notify_socket.as_ref();
+        path.is_some_and(|path| path.as_os_str().as_bytes().starts_with(b"@"))
+    }
+
     /// The service manager's watchdog time, when it is meant for this process.
     fn watchdog(&self, own_pid: u32) -> Option<DurNs> {
         let us: u64 = self.watchdog_usec.as_ref()?.parse().ok()?;

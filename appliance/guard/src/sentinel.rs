@@ -21,6 +21,7 @@ use rt_config::{host, seal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::acquire::interest;
+use crate::confine::{self, Calls};
 use crate::lane_thread::notify;
 use crate::placement::ThreadSettings;
 use crate::pulse::{Orders, Pulse};
@@ -71,8 +72,9 @@ impl Sentinel {
             .name("sentinel".into())
             .stack_size(SENTINEL_STACK_BYTES)
             .spawn(move || {
-                let (placement, problems) = settings.apply();
+                let (placement, mut problems) = settings.apply();
                 host::prefault_stack();
+                problems.extend(confine::thread(Calls::Lane));
                 // Their windows begin now: what the start of the threads took is nobody's fault.
                 let begin = now();
                 watch

@@ -212,6 +212,8 @@ impl Guard {
         self.parts.outside.ready();
         loop {
             self.wait();
+            #[cfg(feature = "inject")]
+            crate::inject::main_turn();
             self.take_reports();
             self.look_after();
             self.keep();

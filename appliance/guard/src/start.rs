@@ -23,6 +23,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::acquire::LinkNews;
 use crate::analyzers::{self, Service};
 use crate::args::Args;
+use crate::confine::{self, Calls, Needs};
 use crate::control::Listener;
 use crate::exit::Exit;
 use crate::kept::{self, Moment, Writer};
@@ -48,6 +49,10 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         Listener::open(&args.socket, gate).map_err(|error| (Exit::Socket, error.to_string()))?;
     // Only who holds the socket may touch what is kept beside it.
     let kept_in = kept::path(args.state.as_deref(), &args.socket);
+    if let Some(folder) = kept_in.parent() {
+        // While it can still be made; one that cannot is told when it is written to.
+        let _ = std::fs::create_dir_all(folder);
+    }
     let (mut kept, damaged) = kept::open(&kept_in);
     let before = kept.begin(Moment::now(), damaged.is_some());
     let mut degraded = Vec::new();
@@ -103,6 +108,10 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
         spin: false,
     };
     degraded.extend(lacks);
+    let environment = Environment::read();
+    let needs = Needs::of(&bundle.plan, args, &kept_in, &environment);
+    // Before the first foreign instance is made, and before any thread is started.
+    degraded.extend(confine::process(&needs, args.unconfined));
     if lanes.iter().any(|lane| lane.analyzers().next().is_some()) {
         // Before the first instance is made: that has a deadline, too.
         let problems =
@@ -174,11 +183,12 @@ pub(crate) fn start(args: &Args) -> Result<Guard, Refused> {
     .map_err(|error| (Exit::Usage, format!("no thread for the sentinel: {error}")))?;
     degraded.extend(problems);
     let (outside, problems) = Outside::open(
-        &Environment::read(),
+        &environment,
         args.watchdog_device.as_deref(),
         bundle.plan.lanes.len(),
     );
     degraded.extend(problems);
+    degraded.extend(confine::thread(Calls::Settled));
     for cause in too_slow {
         keeper.tell("host", true, cause.clone());
         degraded.push(cause);

@@ -10,6 +10,7 @@
 
 mod acts;
 mod analyzers;
+mod confined;
 mod control;
 mod envelopes;
 mod host;

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::Figures;
 use super::canary::CanaryJudge;
 use super::seats::{Inbox, Job, JobFrame, frame, now};
+use crate::confine::{self, Calls};
 use crate::lane_thread::notify;
 
 /// Longest sleep: after it the stop flag and the canaries are looked at.
@@ -68,6 +69,9 @@ impl Background {
     /// Runs until the stop flag is set.
     pub(crate) fn run(mut self) {
         self.engine.prepare_thread();
+        if let Some(problem) = confine::thread(Calls::Analyzers) {
+            say!("tripline-guard: degraded: {problem}");
+        }
         while !self.stop.load(Ordering::Acquire) {
             while let Ok(mut job) = self.inbox.jobs.pop() {
                 self.work(&mut job);

@@ -18,6 +18,7 @@ use rules_sdk_abi::{Flags, Level};
 
 use super::canary::CanaryWord;
 use super::seats::now;
+use crate::confine::{self, Calls};
 
 /// A canary.
 pub(super) struct Trial {
@@ -53,6 +54,9 @@ impl Service {
     /// Runs until the stop flag is set.
     pub(crate) fn run(mut self, engine: &Engine, stop: &AtomicBool) {
         engine.prepare_thread();
+        if let Some(problem) = confine::thread(Calls::Analyzers) {
+            say!("tripline-guard: degraded: {problem}");
+        }
         while !stop.load(Ordering::Acquire) {
             for refiller in &mut self.refillers {
                 // One that cannot be made now is tried again; an analyzer without spares says so itself.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use appliance_sandbox::Ticker;
 
 use super::seats::now;
+use crate::confine::{self, Calls};
 use crate::placement::ThreadSettings;
 
 /// Starts it. Returns what was not granted.
@@ -25,7 +26,8 @@ pub(crate) fn start(
         .name("epoch".to_owned())
         .stack_size(128 * 1024)
         .spawn(move || {
-            let (_, problems) = settings.apply();
+            let (_, mut problems) = settings.apply();
+            problems.extend(confine::thread(Calls::Analyzers));
             let _ = report.send(problems);
             run(&ticker, &stop);
         })?;

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::confine::{self, Calls};
 use crate::lane_thread::notify;
 
 /// How long an orderly end waits for the disk.
@@ -56,6 +57,9 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("kept".into())
             .spawn(move || {
+                if let Some(problem) = confine::thread(Calls::Settled) {
+                    say!("tripline-guard: degraded: {problem}");
+                }
                 while let Ok(mut bytes) = from.recv() {
                     // Only the newest counts.
                     while let Ok(newer) = from.try_recv() {

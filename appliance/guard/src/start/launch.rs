@@ -9,6 +9,7 @@ use rt_config::{host, limits, seal};
 
 use super::prepare::{Calibration, Prepared};
 use super::{ACQUISITION_STACK_BYTES, Refused};
+use crate::confine::{self, Calls};
 use crate::exit::Exit;
 use crate::lane_thread::{LaneEnd, Runner, notify};
 use crate::placement::ThreadSettings;
@@ -124,9 +125,11 @@ fn run(
     calibration: Calibration,
     report: &Sender<Started>,
 ) -> LaneEnd {
-    let (placement, problems) = settings.apply();
+    let (placement, mut problems) = settings.apply();
     engine.prepare_thread();
     host::prefault_stack();
+    // Before what is foreign runs here, and before what is measured: a call costs what it will cost.
+    problems.extend(confine::thread(Calls::Lane));
     runner.warm_up();
     let Calibration {
         fuel,
