@@ -7,7 +7,7 @@ use rules_sdk_abi::metadata::Metadata;
 use super::modules::Modules;
 use super::ns;
 use super::text::positive;
-use super::wiring::{by_name, in_unit, missing};
+use super::wiring::{by_input, in_unit, missing};
 use crate::beside::Beside;
 use crate::finding::Code;
 use crate::raw::{self, LevelWord};
@@ -100,18 +100,7 @@ fn stimulus(raw: &raw::Canary, module: &Metadata, cx: &mut Cx<'_, '_>) -> Option
     if raw.has("inputs") && raw.inputs.is_none() {
         return None;
     }
-    let known: Vec<&str> = module
-        .inputs
-        .iter()
-        .map(|input| input.name.as_str())
-        .collect();
-    let given = by_name("input", raw.inputs.as_ref(), &known, module, cx);
-    let absent: Vec<&str> = known
-        .iter()
-        .zip(&given)
-        .filter(|(_, given)| given.is_none())
-        .map(|(name, _)| *name)
-        .collect();
+    let (given, absent) = by_input(raw.inputs.as_ref(), module, cx);
     missing(
         "input",
         &absent,

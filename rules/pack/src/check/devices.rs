@@ -455,3 +455,21 @@ fn check_tls(tls: &raw::Tls, cx: &mut Cx<'_, '_>) -> TlsPlan {
         server_name: path(tls.server_name.as_ref()),
     }
 }
+
+/// The device that something is read from, which is used by that.
+pub(super) fn device_of(
+    name: Option<&Text>,
+    devices: &mut [Device],
+    index: &Index<'_>,
+    cx: &mut Cx<'_, '_>,
+) -> Option<usize> {
+    let name = name?;
+    let Some(found) = index.get(name.value.as_str()).copied() else {
+        unknown_name("device", name, index.keys().copied(), "under `devices`", cx);
+        return None;
+    };
+    if let Some(device) = devices.get_mut(found) {
+        device.used = true;
+    }
+    Some(found)
+}

@@ -7,12 +7,13 @@ use rt_config::limits::TAGS_MAX;
 use rules_bundle::{InputChecks, Reintegration, Table};
 use rules_expr::{Unit, parse_unit, unit_names};
 
+use super::at_most;
+use super::devices::device_of;
 use super::inputs;
 use super::meaning::meaning;
 use super::model::{Device, Index, Link, ModbusLink, Place, Tag};
 use super::payload::mqtt_place;
 use super::text::{check_name, positive};
-use super::{at_most, unknown_name};
 use crate::finding::Code;
 use crate::raw::{self, Address, Order, RegisterTable, ValueWord};
 use crate::read::{Cx, Map, Named};
@@ -68,16 +69,7 @@ fn tag(
     let Some(raw) = named.value.as_ref() else {
         return checked;
     };
-    checked.device = raw.device.get().and_then(|name| {
-        let found = index.get(name.value.as_str()).copied();
-        if found.is_none() {
-            unknown_name("device", name, index.keys().copied(), "under `devices`", cx);
-        }
-        found
-    });
-    if let Some(device) = checked.device.and_then(|device| devices.get_mut(device)) {
-        device.used = true;
-    }
+    checked.device = device_of(raw.device.get(), devices, index, cx);
     let device = checked.device.and_then(|device| devices.get(device));
     let link = device.and_then(|device| device.link.as_ref());
     let source = one_source(raw, device, cx);

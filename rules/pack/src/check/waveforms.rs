@@ -8,10 +8,11 @@ use rt_config::limits::{WAVEFORM_HEADER_BYTES_MAX, WAVEFORM_RATE_MAX_HZ, WAVEFOR
 use rules_bundle::{SequencePlan, Table, WaveformPlan, WaveformSource};
 use rules_expr::{Unit, parse_quantity, parse_unit};
 
+use super::devices::device_of;
 use super::model::{Device, Index, Link, ModbusLink, Place, Tag, Waveform};
 use super::tags::{address, byte_order};
 use super::text::{check_name, check_topic, positive};
-use super::{at_most, inputs, ns, unknown_name};
+use super::{at_most, inputs, ns};
 use crate::finding::Code;
 use crate::raw::{self, Order, RegisterTable, SampleWord, SequenceWord};
 use crate::read::{Cx, Map, Named, Span};
@@ -63,16 +64,7 @@ fn waveform(
     let Some(raw) = named.value.as_ref() else {
         return checked;
     };
-    checked.device = raw.device.get().and_then(|name| {
-        let found = index.get(name.value.as_str()).copied();
-        if found.is_none() {
-            unknown_name("device", name, index.keys().copied(), "under `devices`", cx);
-        }
-        found
-    });
-    if let Some(device) = checked.device.and_then(|device| devices.get_mut(device)) {
-        device.used = true;
-    }
+    checked.device = device_of(raw.device.get(), devices, index, cx);
     let link = checked
         .device
         .and_then(|device| devices.get(device))

@@ -86,6 +86,21 @@ pub(super) fn missing(
         .label("not given");
 }
 
+/// What is given of the module's inputs, by their places, and the names of those that are not.
+pub(super) fn by_input<'r, 'm, T>(
+    given: Option<&'r Map<T>>,
+    module: &'m Metadata,
+    cx: &mut Cx<'_, '_>,
+) -> (Vec<Option<&'r Named<T>>>, Vec<&'m str>) {
+    let inputs = module.inputs.iter();
+    let known: Vec<&str> = inputs.map(|input| input.name.as_str()).collect();
+    let given = by_name("input", given, &known, module, cx);
+    let absent = known.iter().zip(&given);
+    let absent = absent.filter(|(_, given)| given.is_none());
+    let absent = absent.map(|(name, _)| *name).collect();
+    (given, absent)
+}
+
 /// The tags that the module's inputs read, in its units.
 pub(super) fn inputs(
     raw: &raw::Analyzer,
@@ -98,18 +113,7 @@ pub(super) fn inputs(
     if raw.has("inputs") && raw.inputs.is_none() {
         return None;
     }
-    let known: Vec<&str> = module
-        .inputs
-        .iter()
-        .map(|input| input.name.as_str())
-        .collect();
-    let given = by_name("input", raw.inputs.as_ref(), &known, module, cx);
-    let absent: Vec<&str> = known
-        .iter()
-        .zip(&given)
-        .filter(|(_, given)| given.is_none())
-        .map(|(name, _)| *name)
-        .collect();
+    let (given, absent) = by_input(raw.inputs.as_ref(), module, cx);
     let at = raw.key_span("inputs").unwrap_or(&raw.at).clone();
     let example = absent.first().copied().unwrap_or_default();
     missing(
