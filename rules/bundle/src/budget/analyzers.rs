@@ -9,7 +9,7 @@ use drivers_frame::DurNs;
 use rt_config::limits::{CALL_FUEL, COPY_FUEL_PER_BYTE, MODBUS_REGISTERS_MAX};
 use rules_sdk_abi::SampleFormat;
 
-use super::{Arrival, read_blocks, turns};
+use super::arrival::{Arrival, read_blocks, turns};
 use crate::plan::{
     AnalyzerClass, AnalyzerPlan, LanePlan, LinkPlan, ModbusPlan, Trigger, WaveformPlan,
     WaveformSource,

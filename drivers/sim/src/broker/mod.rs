@@ -14,29 +14,27 @@
 //! Which thread: its own, `plant-broker`, joined on drop. May it block: no. Worst case: a client that does not read is
 //! disconnected when [`BROKER_QUEUE`] messages wait for it. Hazards made here: H-17, H-18, H-22, H-76.
 
-use crate::limits::{
-    BROKER_CLIENTS_MAX, BROKER_CONNECT_WITHIN, BROKER_FILTERS_MAX, BROKER_PACKET_BYTES_MAX,
-    BROKER_QUEUE, BROKER_RETAINED_MAX,
-};
+mod hub;
+mod wire;
+
+use crate::limits::{BROKER_CONNECT_WITHIN, BROKER_QUEUE};
 use crate::server::bind;
 use crate::worker::Worker;
+use hub::{Hub, Message};
 use rumqttc::mqttbytes::v4::{
     ConnAck, Connect, ConnectReturnCode, LastWill, Packet, PubAck, Publish, SubAck, Subscribe,
-    SubscribeReasonCode, UnsubAck,
+    UnsubAck,
 };
-use rumqttc::mqttbytes::{Error as CodecError, QoS, valid_filter, valid_topic};
-use std::collections::BTreeMap;
+use rumqttc::mqttbytes::{QoS, valid_topic};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-// The buffer type of rumqttc's codec; this is the same crate under the name another dependency gives it.
-use tokio_modbus::bytes::{Bytes, BytesMut};
+use tokio_modbus::bytes::BytesMut;
+use wire::{Inbound, Outbound};
 
 /// Why the broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -124,155 +122,6 @@ impl Broker {
     pub fn retained(&self, topic: &str) -> Option<Vec<u8>> {
         let state = self.hub.lock();
         state.retained.get(topic).map(|kept| kept.payload.to_vec())
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Message {
-    topic: Arc<str>,
-    payload: Bytes,
-    /// QoS 1; otherwise QoS 0.
-    acknowledged: bool,
-    retain: bool,
-}
-
-#[derive(Debug)]
-struct Client {
-    id: String,
-    outbox: mpsc::Sender<Message>,
-    /// Rung to end the connection: by a take-over, by a full outbox, by [`Broker::drop_clients`].
-    cut: Arc<Notify>,
-    /// Filter, and whether it was granted QoS 1.
-    filters: BTreeMap<String, bool>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    next_key: u64,
-    clients: BTreeMap<u64, Client>,
-    retained: BTreeMap<Arc<str>, Message>,
-    refuse_subscriptions: bool,
-    swallow_publishes: bool,
-}
-
-#[derive(Debug, Default)]
-struct Hub(Mutex<State>);
-
-impl Hub {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Admits a client; one with the same id is cut (MQTT-3.1.4-2). `None`: there is no room.
-    fn admit(&mut self, id: &str, outbox: mpsc::Sender<Message>, cut: Arc<Notify>) -> Option<u64> {
-        for other in self.clients.values().filter(|other| other.id == id) {
-            other.cut.notify_one();
-        }
-        if self.clients.len() >= BROKER_CLIENTS_MAX {
-            return None;
-        }
-        let key = self.next_key;
-        self.next_key += 1;
-        let id = if id.is_empty() {
-            format!("anonymous-{key}")
-        } else {
-            id.to_owned()
-        };
-        let client = Client {
-            id,
-            outbox,
-            cut,
-            filters: BTreeMap::new(),
-        };
-        self.clients.insert(key, client);
-        Some(key)
-    }
-
-    /// Keeps a retained message and gives a message to everyone who subscribed to its topic, once each, at the best
-    /// QoS among the matching filters (MQTT-3.3.5-1).
-    fn publish(&mut self, message: Message) {
-        if message.retain {
-            if message.payload.is_empty() {
-                self.retained.remove(&message.topic);
-            } else if self.retained.len() < BROKER_RETAINED_MAX
-                || self.retained.contains_key(&message.topic)
-            {
-                self.retained
-                    .insert(Arc::clone(&message.topic), message.clone());
-            }
-        }
-        for client in self.clients.values() {
-            let granted = client
-                .filters
-                .iter()
-                .filter(|(filter, _)| matches(filter, &message.topic))
-                .map(|(_, acknowledged)| *acknowledged)
-                .max();
-            if let Some(granted) = granted {
-                // To those already subscribed a message goes without its retain flag (MQTT-3.3.1-9).
-                client.give(&message, granted, false);
-            }
-        }
-    }
-
-    /// Adds a subscription and sends what is retained for it (MQTT-3.8.4-3, MQTT-3.3.1-8).
-    fn subscribe(&mut self, key: u64, filter: &str, asked: QoS) -> SubscribeReasonCode {
-        let retained = &self.retained;
-        let Some(client) = self.clients.get_mut(&key) else {
-            return SubscribeReasonCode::Failure;
-        };
-        let room = client.filters.len() < BROKER_FILTERS_MAX || client.filters.contains_key(filter);
-        if self.refuse_subscriptions || !room || !valid_filter(filter) {
-            return SubscribeReasonCode::Failure;
-        }
-        let acknowledged = asked != QoS::AtMostOnce;
-        client.filters.insert(filter.to_owned(), acknowledged);
-        for message in retained.values() {
-            if matches(filter, &message.topic) {
-                client.give(message, acknowledged, true);
-            }
-        }
-        SubscribeReasonCode::Success(qos(acknowledged))
-    }
-}
-
-impl Client {
-    fn give(&self, message: &Message, acknowledged: bool, retain: bool) {
-        let copy = Message {
-            acknowledged: message.acknowledged && acknowledged,
-            retain,
-            ..message.clone()
-        };
-        // A client that does not read must not hold the others' messages in memory.
-        if self.outbox.try_send(copy).is_err() {
-            self.cut.notify_one();
-        }
-    }
-}
-
-const fn qos(acknowledged: bool) -> QoS {
-    if acknowledged {
-        QoS::AtLeastOnce
-    } else {
-        QoS::AtMostOnce
-    }
-}
-
-/// Whether a topic filter matches a topic name (MQTT 3.1.1, 4.7). Wildcards do not match topics that begin with `$`.
-fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
-        return false;
-    }
-    let (mut filters, mut levels) = (filter.split('/'), topic.split('/'));
-    loop {
-        match (filters.next(), levels.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(wanted), Some(level)) if wanted == level => {}
-            _ => return false,
-        }
     }
 }
 
@@ -489,112 +338,4 @@ async fn within(
     tokio::time::timeout_at(heard + limit, next)
         .await
         .unwrap_or(Err(End::Quiet))
-}
-
-struct Inbound {
-    read: OwnedReadHalf,
-    buffer: BytesMut,
-}
-
-impl Inbound {
-    /// The next packet. Dropped half-way, it loses nothing.
-    async fn next(&mut self) -> Result<Packet, End> {
-        loop {
-            // The codec takes level 5 for an ordinary CONNECT and then misreads its properties as the client id.
-            if protocol_level(&self.buffer).is_some_and(|level| level != 4) {
-                return Err(End::OtherVersion);
-            }
-            match Packet::read(&mut self.buffer, BROKER_PACKET_BYTES_MAX) {
-                Ok(packet) => return Ok(packet),
-                Err(CodecError::InsufficientBytes(_)) => {}
-                Err(_) => return Err(End::Violation),
-            }
-            match self.read.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => return Err(End::Closed),
-                Ok(_) => {}
-            }
-        }
-    }
-}
-
-/// The protocol level of the CONNECT that `bytes` begin with, as far as it has arrived (MQTT 3.1.1, 3.1.2.2).
-fn protocol_level(bytes: &[u8]) -> Option<u8> {
-    let rest = bytes.strip_prefix(&[0x10])?;
-    // The remaining length has one to four bytes; all but its last have the top bit set.
-    let length = rest.iter().take(4).position(|byte| byte & 0x80 == 0)? + 1;
-    let (level, _) = rest
-        .get(length..)?
-        .strip_prefix(b"\x00\x04MQTT")?
-        .split_first()?;
-    Some(*level)
-}
-
-struct Outbound {
-    write: OwnedWriteHalf,
-    buffer: BytesMut,
-    next_id: u16,
-}
-
-impl Outbound {
-    async fn send(&mut self, packet: &Packet) -> Result<(), End> {
-        self.buffer.clear();
-        packet
-            .write(&mut self.buffer, BROKER_PACKET_BYTES_MAX)
-            .map_err(|_| End::Violation)?;
-        self.write
-            .write_all(&self.buffer)
-            .await
-            .map_err(|_| End::Closed)
-    }
-
-    /// A peer that does not read makes a write wait; it can still be cut.
-    async fn send_unless_cut(&mut self, packet: &Packet, cut: &Notify) -> Result<(), End> {
-        tokio::select! {
-            biased;
-            sent = self.send(packet) => sent,
-            () = cut.notified() => Err(End::Cut),
-        }
-    }
-
-    async fn deliver(&mut self, message: Message, cut: &Notify) -> Result<(), End> {
-        let mut publish =
-            Publish::from_bytes(&*message.topic, qos(message.acknowledged), message.payload);
-        publish.retain = message.retain;
-        if message.acknowledged {
-            // 1 to 65,535; zero is not an identifier (MQTT-2.3.1-1).
-            self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-            publish.pkid = self.next_id;
-        }
-        self.send_unless_cut(&Packet::Publish(publish), cut).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn filters_match_as_chapter_4_7_says() {
-        for (filter, topic, expected) in [
-            ("a/b", "a/b", true),
-            ("a/b", "a/b/c", false),
-            ("a/b/c", "a/b", false),
-            ("a/+", "a/b", true),
-            ("a/+", "a", false),
-            ("a/+", "a/", true),
-            ("+/b", "a/b", true),
-            ("+", "/a", false),
-            ("+/+", "/a", true),
-            ("a/#", "a", true),
-            ("a/#", "a/b/c", true),
-            ("a/#", "ab", false),
-            ("#", "a/b", true),
-            ("#", "$SYS/x", false),
-            ("+/x", "$SYS/x", false),
-            ("$SYS/#", "$SYS/x", true),
-            ("ä/#", "ä/x", true),
-        ] {
-            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
-        }
-    }
 }
