@@ -171,6 +171,7 @@ fn analyzing() -> Lane<NoRules, Native> {
             spares: 1,
             flap: None,
             canary: None,
+            replay: None,
         };
         plan.devices.push(DevicePlan {
             name: format!("a{device}"),

@@ -122,6 +122,17 @@ pub const ANALYZER_FLAPS_MAX: u8 = 64;
 pub const CANARY_EVERY_MIN_MS: u64 = 100;
 /// Frames of one trial of a canary.
 pub const CANARY_FRAMES_MAX: u16 = 256;
+/// Calls of an analyzer that its answers may depend on, where they are to be compared with those of a clean instance (H-41): a
+/// comparison makes so many calls on the thread that tries canaries and makes spares. As in its ABI.
+pub const ANALYZER_REMEMBERS_MAX: u32 = 1_024;
+/// Bytes in which those calls are kept, an analyzer: as much as two instances have, and with all of [`ANALYZERS_MAX`] 64 MiB.
+/// Eight of the longest blocks, or 500 of 1,024 samples.
+pub const ANALYZER_RECORD_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Milliseconds between two comparisons of an analyzer with a clean instance, at least: each makes an instance anew.
+pub const REPLAY_EVERY_MIN_MS: u64 = 1_000;
+/// Microseconds that the thread for canaries and spares works on one comparison before it looks at the others: a canary has
+/// 10 ms at the least.
+pub const REPLAY_SLICE_US: u64 = 2_000;
 /// Frames on their way to the analyzers of class background of a lane: behind that it is late, and the newest is dropped.
 pub const BACKGROUND_JOBS: usize = 3;
 /// Milliseconds between two looks for spares to be made and canaries to be tried: rare enough that an analyzer that fails in

@@ -6,6 +6,7 @@ mod seats;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use appliance_lane::analyzer::ReplayNews;
 use appliance_lane::{Lane, LaneError, RuleState};
 use appliance_sandbox::{Engine, LoadError, RuleModule};
 use drivers_frame::block::{Block, BlockHead, SampleKind, SampleLayout, WaveformId};
@@ -228,6 +229,8 @@ struct Run<'a> {
     results: Results,
     /// Analyzers with a canary, and how often it comes.
     canaries: Vec<(u16, u64)>,
+    /// Analyzers that are compared with a clean instance, and how often.
+    replays: Vec<(u16, u64)>,
     tripped: BTreeSet<u16>,
 }
 
@@ -264,6 +267,7 @@ impl<'a> Run<'a> {
             blocks: BTreeMap::new(),
             results,
             canaries: seats::canaries(plan),
+            replays: seats::replays(plan),
             tripped: BTreeSet::new(),
         })
     }
@@ -318,6 +322,11 @@ impl<'a> Run<'a> {
         for (analyzer, every) in &self.canaries {
             if ms.is_multiple_of(*every) {
                 self.lane.canary_passed(*analyzer, at, at);
+            }
+        }
+        for (analyzer, every) in &self.replays {
+            if ms.is_multiple_of(*every) {
+                self.lane.replayed(*analyzer, ReplayNews::Agrees, at, at);
             }
         }
         self.lane.tick(at);

@@ -88,6 +88,11 @@ fn tone(body: &EventBody) -> Tone {
         | EventBody::EdmFault { .. }
         | EventBody::Overwritten { .. }
         | EventBody::DeviceWatchdog { armed: false, .. } => Tone::Bad,
+        EventBody::Replay { result, .. } => match result.as_str() {
+            "agrees" => Tone::Plain,
+            "late" => Tone::Warn,
+            _ => Tone::Bad,
+        },
         EventBody::Released { .. } | EventBody::Reset { .. } => Tone::Good,
         EventBody::ResetRefused { .. }
         | EventBody::NotAllowed { .. }

@@ -261,6 +261,15 @@ pub enum EventBody {
         /// Whether it is missed now.
         missed: bool,
     },
+    /// An analyzer was compared with a clean instance of its module that was given the same newest calls (H-41), and that came to
+    /// something else than the time before.
+    Replay {
+        /// The analyzer.
+        analyzer: String,
+        /// `differs`: what it says is spoiled by what it saw before, and counts all the same; `late`: no comparison was over in
+        /// time; `agrees` again.
+        result: String,
+    },
     /// The actuator did not follow the output within its time (H-59).
     EdmFault {
         /// The output.

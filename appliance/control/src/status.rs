@@ -176,6 +176,10 @@ pub struct AnalyzerStatus {
     pub fault: Option<String>,
     /// `alive` or `missed`; absent when it has no canary.
     pub canary: Option<String>,
+    /// Comparisons with a clean instance: `waiting` for the first, `agrees`, `differs` or `late`; absent when it is not
+    /// compared.
+    #[serde(default)]
+    pub replay: Option<String>,
     /// Fuel that 99 of 100 calls did with.
     pub fuel_p99: Option<u64>,
     /// Fuel that it may use in a call.

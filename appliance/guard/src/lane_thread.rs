@@ -23,7 +23,7 @@ use rules_bundle::HostAssumption;
 use rustix::event::PollFlags;
 
 use crate::acquire::{Source, interest};
-use crate::analyzers::{CanaryWatch, Price, Seats};
+use crate::analyzers::{CanaryWatch, Price, ReplayWatch, Seats};
 use crate::calibrate::{self, Measured};
 use crate::message::{Command, DeviceSnapshot, Message, OutputSnapshot, Snapshot};
 use crate::pulse::{Beat, Orders, Phase, Stage as Checkpoint};
@@ -78,6 +78,7 @@ pub(crate) struct Runner {
     /// More blocks wait than a tick takes.
     pub(crate) more_blocks: bool,
     pub(crate) canaries: Vec<CanaryWatch>,
+    pub(crate) replays: Vec<ReplayWatch>,
     pub(crate) outputs: Vec<Driven>,
     pub(crate) commands: Consumer<Command>,
     pub(crate) messages: Producer<Message>,
@@ -227,6 +228,7 @@ impl Runner {
     fn obey(&mut self) -> bool {
         let mut any = self.obey_orders();
         any |= self.look_at_canaries();
+        any |= self.look_at_replays();
         while let Ok(command) = self.commands.pop() {
             any = true;
             let message = match command {

@@ -146,7 +146,8 @@ pub(crate) fn event_body(
         | EventKind::AnalyzerFailed { .. }
         | EventKind::AnalyzerReplaced { .. }
         | EventKind::CanaryMissed { .. }
-        | EventKind::CanaryPassed { .. } => return analyzers::event_body(plan, modules, kind),
+        | EventKind::CanaryPassed { .. }
+        | EventKind::Replayed { .. } => return analyzers::event_body(plan, modules, kind),
         EventKind::Held(hold) => EventBody::SelfCheck {
             check: match hold {
                 Hold::HostTooSlow => "host",

@@ -5,7 +5,7 @@ use drivers_frame::{Cause, DurNs, MonoNs, Quality, TagId};
 use rules_sdk_abi::Verdict;
 
 use crate::RuleState;
-use crate::analyzer::FrameFault;
+use crate::analyzer::{FrameFault, ReplayState};
 use crate::bypass::Point;
 
 /// Why a rule is in its state.
@@ -372,6 +372,13 @@ pub enum EventKind {
     CanaryPassed {
         /// Its number, in the order of the plan.
         analyzer: u16,
+    },
+    /// Comparisons with a clean instance say something else of an analyzer than before (H-41).
+    Replayed {
+        /// Its number, in the order of the plan.
+        analyzer: u16,
+        /// What they say now.
+        state: ReplayState,
     },
     /// The lane is held.
     Held(Hold),

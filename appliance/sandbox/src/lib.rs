@@ -23,8 +23,8 @@ mod price;
 
 pub use analyzer::{
     Analyzer, AnalyzerError, AnalyzerFault, AnalyzerInstance, AnalyzerModule, AnalyzerSpec, Answer,
-    FlapLimiter, Frame, InputValue, OutputFault, OutputValue, Refiller, Samples, TrapKind,
-    WaveformSpec,
+    FlapLimiter, Frame, InputValue, OutputFault, OutputValue, Refiller, ReplaySpec, ReplayStep,
+    Replayer, Samples, TrapKind, WaveformSpec,
 };
 #[cfg(feature = "compile")]
 pub use compile::{

@@ -25,8 +25,12 @@ const LOOPS: u16 = 450;
 const DERIVES_NAN: u16 = 550;
 const TALKS_NONSENSE: u16 = 650;
 
-/// Derives twice its input below 200, and does what it says above.
+/// From then on it derives something else, for ever.
+const SPOILS: u16 = 113;
+
+/// Derives twice its input below 200, and does what it says above. Once it saw [`SPOILS`], one part in a thousand more.
 const WATCH: &str = r#"(module
+  (global $factor (mut f64) (f64.const 2))
   (memory (export "memory") 1 1)
   (func (export "tl_area") (result i32) i32.const 1024)
   (func (export "tl_init") (result i32) i32.const 0)
@@ -34,7 +38,8 @@ const WATCH: &str = r#"(module
   (func (export "tl_process") (result i64) (local $value f64)
     (if (i32.gt_u (i32.load (i32.const 1096)) (i32.const 1)) (then (return (i64.const 0))))
     (local.set $value (f64.load (i32.const 1088)))
-    (f64.store (i32.const 1104) (f64.mul (f64.const 2)
+    (if (f64.eq (local.get $value) (f64.const 113)) (then (global.set $factor (f64.const 2.002))))
+    (f64.store (i32.const 1104) (f64.mul (global.get $factor)
       (select (local.get $value) (f64.const 50) (f64.lt (local.get $value) (f64.const 200)))))
     (i32.store (i32.const 1112) (i32.const 0))
     (if (f64.ge (local.get $value) (f64.const 600)) (then (return (i64.const 77))))
@@ -51,7 +56,7 @@ const METADATA: &str = r#"{
   "inputs": [{ "name": "signal", "unit": "mm/s" }],
   "outputs": [{ "name": "twice", "unit": "mm/s", "min": 0, "max": 10000 }],
   "causes": ["too-much"],
-  "worst_case": { "fuel": 1000 } }"#;
+  "worst_case": { "fuel": 1000, "remembers": { "calls": 2 } } }"#;
 
 /// The stand with a second register, and an analyzer `watch` over it, of which `analyzer` is the rest.
 fn setup(analyzer: &str) -> Setup {
@@ -318,6 +323,62 @@ fn h40_a_canary_that_speaks_lets_the_machine_run_and_one_that_does_not_stops_it(
         stand.guard.reset(),
         appliance_control::Reset::Refused { .. }
     ));
+}
+
+/// The analyzer's comparisons, as the status says.
+fn compared(stand: &Stand) -> Option<String> {
+    watch(&stand.guard.status()).replay
+}
+
+fn is_replay(body: &EventBody, expected: &str) -> bool {
+    matches!(body, EventBody::Replay { analyzer, result } if analyzer == "watch" && result == expected)
+}
+
+#[test]
+fn h41_what_a_module_saw_once_and_answers_otherwise_since_is_an_alarm_and_a_new_instance_ends_it() {
+    const REPLAY: &str = "replay: { every: 1s, within: 1s }";
+    let background = "class: background, fuel: 1000000000, deadline: 20ms";
+    for class in [SAFETY, background] {
+        let stand = armed(&format!("{class}, {REPLAY}"));
+        wait_until("the first comparison", || {
+            compared(&stand).as_deref() == Some("agrees")
+        });
+        show(&stand, SPOILS);
+        wait_tag(&stand.guard, "watch.twice", |tag| {
+            tag.value.is_some_and(|value| value > f64::from(2 * SPOILS))
+        });
+        show(&stand, WELL);
+        event(&stand, "the comparison", |body| is_replay(body, "differs"));
+        let status = stand.guard.status();
+        assert_eq!(watch(&status).replay.as_deref(), Some("differs"), "H-41");
+        let told = "analyzer watch answers otherwise than a clean instance of it";
+        assert!(status.degraded.iter().any(|lack| lack == told), "H-41");
+        assert!(status.state.permits(), "H-41: an alarm, no trip");
+        assert_eq!(watch(&status).fault, None, "what it says counts");
+        if class == SAFETY {
+            // A fault puts a spare into its seat, which has seen nothing.
+            show(&stand, TALKS_NONSENSE);
+            event(&stand, "the spare", |body| {
+                matches!(body, EventBody::AnalyzerReplaced { .. })
+            });
+            show(&stand, WELL);
+            event(&stand, "all is well", |body| is_replay(body, "agrees"));
+        }
+        assert_eq!(stand.guard.status().lane_allocations, 0, "I11");
+    }
+}
+
+#[test]
+fn h41_a_comparison_that_finds_no_row_of_calls_in_time_is_told() {
+    let stand = armed(&format!("{SAFETY}, replay: {{ every: 1s, within: 1s }}"));
+    wait_until("the first comparison", || {
+        compared(&stand).as_deref() == Some("agrees")
+    });
+    // Out of its range: bad, frame by frame.
+    show(&stand, 2_000);
+    event(&stand, "nothing to compare", |body| is_replay(body, "late"));
+    show(&stand, WELL);
+    event(&stand, "all is well", |body| is_replay(body, "agrees"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::{BundleKey, ModulePlan, Plan, PlanError};
 
 const MAGIC: &[u8; 16] = b"TRIPLINE BUNDLE\n";
 /// Changes whenever the container or the encoding of the plan does.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 const HEADER_BYTES: usize = 60;
 const SECTION_HEADER_BYTES: usize = 16;
 

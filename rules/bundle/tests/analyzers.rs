@@ -62,6 +62,11 @@ fn analyzer(module: u16, input: u16, first: u16) -> AnalyzerPlan {
             inputs: vec![25.0],
             block: Some(0),
         }),
+        replay: Some(ReplayPlan {
+            every: DurNs::from_ms(60_000),
+            within: DurNs::from_ms(10_000),
+            calls: 3,
+        }),
     }
 }
 
@@ -302,6 +307,18 @@ const BREAKS: &[Break] = &[
     ("spares", |plan| first(plan).spares = u8::MAX),
     ("flap", |plan| {
         first(plan).flap.as_mut().unwrap().changes = 0
+    }),
+    ("replay without end", |plan| {
+        first(plan).replay.as_mut().unwrap().every = DurNs::from_ms(1);
+    }),
+    ("replay longer than its period", |plan| {
+        first(plan).replay.as_mut().unwrap().within = DurNs::from_ms(60_001);
+    }),
+    ("replay of nothing", |plan| {
+        first(plan).replay.as_mut().unwrap().calls = 0;
+    }),
+    ("replay of too many calls", |plan| {
+        first(plan).replay.as_mut().unwrap().calls = 1_025;
     }),
     ("canary without end", |plan| {
         first(plan).canary.as_mut().unwrap().every = DurNs::from_ms(1);

@@ -161,6 +161,7 @@ codes! {
     AnalyzerOrder = 144 "an analyzer reads what it must not wait for",
     AnalyzerBounds = 145 "the bounds of an analyzer are not well formed",
     BadCanary = 146 "a canary is not well formed",
+    BadReplay = 147 "an analyzer cannot be compared with a clean instance",
     BackgroundDanger = 150 "a stop hangs on an analyzer that has no time promised",
     NoCanary = 151 "nothing shows that a quiet analyzer would speak",
     UnsignedModule = 152 "nobody vouches for a module",

@@ -10,7 +10,7 @@ mod common;
 
 use drivers_frame::DurNs;
 use rules_bundle::budget::{Path, TermKind};
-use rules_bundle::{Budget, Plan, WorstCase};
+use rules_bundle::{Budget, Plan, ReplayPlan, WorstCase};
 
 /// The analyzer sees the shaft's speed (polled) and a block of 1,200 samples at 12 kHz: 100 ms, every 150 ms.
 const PACK: &str = "tripline: 1
@@ -247,4 +247,32 @@ fn h29_what_the_links_of_a_chain_wait_for_adds_up() {
         DurNs::from_ms((20 + 20) * (3 + 2)),
         "H-29: so many calls behind the first one, each as late as the input may be"
     );
+}
+
+#[test]
+fn h41_a_replay_has_the_calls_that_the_module_remembers_and_its_copy_counts() {
+    let recalls = ("bearing.wasm", "recalls.wasm");
+    let replay = "deadline: 5ms\n    replay: { every: 1min, within: 30s }";
+    let copy = |changes: &[(&str, &str)]| {
+        let (worst, _) = worst(changes);
+        let copies = worst
+            .condition
+            .terms
+            .iter()
+            .filter(|term| term.kind == TermKind::Copy);
+        copies.map(|term| term.time).max().unwrap()
+    };
+    let without = copy(&[recalls]);
+    let with = copy(&[recalls, ("deadline: 5ms", replay)]);
+    // 1,200 samples of 4 bytes, an input of 16, a header of 64, at 10 ns a byte; in the tick under way, and in its own.
+    assert_eq!(with, without.plus(DurNs::from_ns(2 * 48_800)), "H-29");
+    let source = PACK.replace(recalls.0, recalls.1);
+    let plan = plan(&source.replace("deadline: 5ms", replay));
+    let (_, _, analyzer) = plan.lanes[0].analyzers().next().unwrap();
+    let expected = ReplayPlan {
+        every: DurNs::from_ms(60_000),
+        within: DurNs::from_ms(30_000),
+        calls: 9,
+    };
+    assert_eq!(analyzer.replay, Some(expected), "H-41: as many as balls");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rules_sdk_abi::SampleFormat;
-use rules_sdk_abi::metadata::Wait;
+use rules_sdk_abi::metadata::{Remembers, Wait};
 use rules_sdk_gate::Module;
 use serde_json::json;
 
@@ -114,6 +114,10 @@ fn show(module: &Module, hash: &str, out: &mut Out) -> Result<(), CliError> {
         verdict_after(metadata.worst_case.verdict_after.as_deref())
     ))?;
     out.line(format_args!(
+        "  replay   {}",
+        remembers(metadata.worst_case.remembers.as_ref())
+    ))?;
+    out.line(format_args!(
         "  memory   {}, fixed; exchange area {}",
         units::size(module.memory_bytes.into()),
         units::size(module.layout.bytes.into())
@@ -146,6 +150,27 @@ fn verdict_after(waits: Option<&[Wait]>) -> String {
         })
         .collect();
     format!("after a cause, {} at most", words.join(" and "))
+}
+
+/// Whether it can be compared with a clean instance, by its author's word.
+fn remembers(remembers: Option<&Remembers>) -> String {
+    let Some(Remembers { calls, params }) = remembers else {
+        return "nobody says how much it remembers: cannot be compared with a clean instance"
+            .into();
+    };
+    if params.is_empty() && *calls == 1 {
+        return "remembers nothing: each call can be compared with a clean instance".into();
+    }
+    let factors: Vec<String> = Some(calls)
+        .filter(|calls| **calls != 1)
+        .map(ToString::to_string)
+        .into_iter()
+        .chain(params.iter().cloned())
+        .collect();
+    format!(
+        "remembers {} calls with news: can be compared with a clean instance",
+        factors.join(" x ")
+    )
 }
 
 /// Of the file, as hexadecimal digits.

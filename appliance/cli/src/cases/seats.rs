@@ -94,6 +94,15 @@ pub(super) fn canaries(plan: &LanePlan) -> Vec<(u16, u64)> {
     (0_u16..).zip(plan.analyzers()).filter_map(canary).collect()
 }
 
+/// The same of those that are compared with a clean instance.
+pub(super) fn replays(plan: &LanePlan) -> Vec<(u16, u64)> {
+    let replay = |(index, (_, _, analyzer)): (u16, (usize, &str, &AnalyzerPlan))| {
+        let every = analyzer.replay.as_ref()?.every.as_ns() / 1_000_000;
+        Some((index, every.max(1)))
+    };
+    (0_u16..).zip(plan.analyzers()).filter_map(replay).collect()
+}
+
 fn spec(module: &ModulePlan, analyzer: &AnalyzerPlan) -> AnalyzerSpec {
     let count = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
     AnalyzerSpec {

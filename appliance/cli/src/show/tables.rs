@@ -261,6 +261,7 @@ pub(super) fn analyzers(analyzers: &[AnalyzerStatus]) -> Table {
         ("cause", Align::Left),
         ("fault", Align::Left),
         ("canary", Align::Left),
+        ("replay", Align::Left),
         ("calls", Align::Right),
         ("faults", Align::Right),
         ("spares", Align::Right),
@@ -289,6 +290,11 @@ pub(super) fn analyzers(analyzers: &[AnalyzerStatus]) -> Table {
             Some("missed") => toned(Tone::Bad, "missed"),
             canary => text(canary),
         };
+        let replay = match analyzer.replay.as_deref() {
+            Some("differs") => toned(Tone::Bad, "differs"),
+            Some("late") => toned(Tone::Warn, "late"),
+            replay => text(replay),
+        };
         let span = |ns: Option<u64>| ns.map_or(String::new(), units::span);
         table.row([
             analyzer.name.as_str().into(),
@@ -302,6 +308,7 @@ pub(super) fn analyzers(analyzers: &[AnalyzerStatus]) -> Table {
                 None => text(None),
             },
             canary,
+            replay,
             analyzer.calls.to_string().into(),
             analyzer.faults.to_string().into(),
             spares,

@@ -103,6 +103,8 @@ pub(super) fn priority(body: &EventBody) -> Priority {
         | EventBody::AnalyzerFault { .. }
         | EventBody::Canary { missed: true, .. }
         | EventBody::SelfCheck { stopped: true, .. } => Priority::High,
+        EventBody::Replay { result, .. } if result == "differs" => Priority::High,
+        EventBody::Replay { result, .. } if result != "agrees" => Priority::Medium,
         EventBody::Bypassed { .. }
         | EventBody::BypassReminder { .. }
         | EventBody::BypassEnded { .. }
@@ -145,6 +147,7 @@ pub(super) fn class(body: &EventBody) -> Class {
         | EventBody::DeviceWatchdog { .. }
         | EventBody::AnalyzerFault { .. }
         | EventBody::Canary { .. }
+        | EventBody::Replay { .. }
         | EventBody::SelfCheck { .. } => Class::Stop,
         _ => Class::Tell,
     }

@@ -219,6 +219,17 @@ fn analyzer(body: &EventBody, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             analyzer,
             missed: false,
         } => write!(f, "analyzer {analyzer}: its canary makes it speak again"),
+        EventBody::Replay { analyzer, result } => match result.as_str() {
+            "agrees" => write!(f, "analyzer {analyzer}: answers as a clean instance again"),
+            "late" => write!(
+                f,
+                "analyzer {analyzer}: not compared with a clean instance in time; whether its history has spoiled it is not known"
+            ),
+            _ => write!(
+                f,
+                "REPLAY DIFFERS analyzer {analyzer}: a clean instance answers otherwise; what it saw before has spoiled it, and what it says still counts"
+            ),
+        },
         // Described by the caller.
         _ => Ok(()),
     }

@@ -11,16 +11,17 @@ use appliance_lane::Event;
 use appliance_lane::analyzer::Judge;
 use appliance_lane::queue::{FrameConsumer, frame_queue};
 use appliance_sandbox::{
-    AnalyzerModule, AnalyzerSpec, Engine, NativeCode, OutputValue, WaveformSpec,
+    AnalyzerModule, AnalyzerSpec, Engine, NativeCode, OutputValue, ReplaySpec, WaveformSpec,
 };
 use drivers_frame::{DeviceId, DurNs, Sample, Scaling};
 use rt_config::limits;
-use rules_bundle::{AnalyzerClass, AnalyzerPlan, LanePlan, ModuleCode, ModulePlan};
+use rules_bundle::{AnalyzerClass, AnalyzerPlan, LanePlan, ModuleCode, ModulePlan, WaveformPlan};
 
 use super::background::{Background, BackgroundView, Worker};
 use super::canary::{CanaryJudge, CanaryWatch, CanaryWord};
 use super::figures::Figures;
 use super::price::Price;
+use super::replay::{Comparison, ReplayWatch, ReplayWord};
 use super::seats::{Seat, Seats, jobs, now};
 use super::service::{Service, Trial, stimulus};
 
@@ -54,6 +55,7 @@ pub(crate) struct Loaded {
     /// Of class background: results, by device.
     pub(crate) queues: Vec<(DeviceId, FrameConsumer)>,
     pub(crate) canaries: Vec<CanaryWatch>,
+    pub(crate) replays: Vec<ReplayWatch>,
     /// Class safety, with its name.
     pub(crate) prices: Vec<(String, Price)>,
     /// Of class background; `None` for class safety.
@@ -81,6 +83,7 @@ pub(crate) fn load(
         service: Service::default(),
         queues: Vec::new(),
         canaries: Vec::new(),
+        replays: Vec::new(),
         prices: Vec::new(),
         views: Vec::new(),
     };
@@ -134,7 +137,7 @@ impl One<'_> {
         let no_memory = || "no memory for histograms".to_owned();
         let module = self.module(engine)?;
         let spares = usize::from(self.analyzer.spares);
-        let (analyzer, refiller) = module.with_spares(spares).map_err(words)?;
+        let (mut analyzer, refiller) = module.with_spares(spares).map_err(words)?;
         loaded.service.refillers.push(refiller);
         loaded
             .seats
@@ -153,6 +156,20 @@ impl One<'_> {
                 scaling: self.scaling(),
                 word: Arc::clone(&word),
                 due: now(),
+            });
+        }
+        if let Some(replay) = &self.analyzer.replay {
+            let spec = ReplaySpec {
+                calls: replay.calls,
+                samples: self.waveform().map_or(0, |waveform| waveform.samples),
+                every: replay.every,
+            };
+            let word = Arc::new(ReplayWord::default());
+            let watch = ReplayWatch::new(self.number, Arc::clone(&word));
+            loaded.replays.push(watch);
+            loaded.service.comparisons.push(Comparison {
+                replayer: analyzer.replayed(&module, spec),
+                word,
             });
         }
         match self.analyzer.class {
@@ -246,12 +263,13 @@ impl One<'_> {
             })
     }
 
+    fn waveform(&self) -> Option<&WaveformPlan> {
+        let used = self.analyzer.waveform?;
+        self.plan.waveforms.get(usize::from(used.index.0))
+    }
+
     fn rate_hz(&self) -> f64 {
-        let waveform = self
-            .analyzer
-            .waveform
-            .and_then(|waveform| self.plan.waveforms.get(usize::from(waveform.index.0)));
-        waveform.map_or(0.0, |waveform| waveform.rate_hz)
+        self.waveform().map_or(0.0, |waveform| waveform.rate_hz)
     }
 
     fn canary_block(&self) -> Result<Option<Vec<u8>>, String> {

@@ -9,13 +9,14 @@
 //! ```
 //!
 //! Which thread: each file says. Hazards: H-35, H-36 (fuel, and the epoch that does not depend on it), H-38 (spares), H-39,
-//! H-40 (canaries), H-45 (nothing is imported: there is no host function to be slow).
+//! H-40 (canaries), H-41 (comparisons), H-45 (nothing is imported: there is no host function to be slow).
 
 mod background;
 mod canary;
 mod figures;
 mod load;
 mod price;
+mod replay;
 mod seats;
 mod service;
 mod ticker;
@@ -25,6 +26,7 @@ pub(crate) use canary::{CanaryNews, CanaryWatch};
 pub(crate) use figures::Figures;
 pub(crate) use load::{Around, Bundled, load};
 pub(crate) use price::Price;
+pub(crate) use replay::ReplayWatch;
 pub(crate) use seats::Seats;
 pub(crate) use service::Service;
 pub(crate) use ticker::start as start_ticker;

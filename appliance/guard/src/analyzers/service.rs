@@ -1,7 +1,8 @@
-//! What keeps analyzers supplied: spares are made anew, retired instances dropped, canaries tried in shadow instances.
+//! What keeps analyzers supplied: spares are made anew, retired instances dropped, canaries tried in shadow instances,
+//! calls replayed in clean ones.
 //!
 //! Which thread: its own, one a guard, scheduled as every other program and off the lanes' cores: all of it allocates. May it
-//! block: for a canary's deadline, frame by frame. Were it late or dead, its canaries would be overdue, and the lanes see
+//! block: for a canary's deadline, frame by frame. Were it late or dead, its canaries and comparisons would be overdue, and the lanes see
 //! that by themselves.
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use rules_bundle::CanaryPlan;
 use rules_sdk_abi::{Flags, Level};
 
 use super::canary::CanaryWord;
+use super::replay::Comparison;
 use super::seats::now;
 use crate::confine::{self, Calls};
 
@@ -37,6 +39,7 @@ pub(super) struct Trial {
 pub(crate) struct Service {
     pub(super) refillers: Vec<Refiller>,
     pub(super) trials: Vec<Trial>,
+    pub(super) comparisons: Vec<Comparison>,
 }
 
 impl Service {
@@ -44,6 +47,7 @@ impl Service {
     pub(crate) fn join(&mut self, other: Self) {
         self.refillers.extend(other.refillers);
         self.trials.extend(other.trials);
+        self.comparisons.extend(other.comparisons);
     }
 
     /// Whether there is nothing to do, ever.
@@ -66,6 +70,9 @@ impl Service {
                 if now() >= trial.due {
                     trial.run();
                 }
+            }
+            for comparison in &mut self.comparisons {
+                comparison.turn();
             }
             std::thread::sleep(Duration::from_millis(limits::ANALYZER_SERVICE_MS));
         }

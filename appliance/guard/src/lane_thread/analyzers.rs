@@ -1,4 +1,4 @@
-//! What analyzers need of a lane's turn: blocks in, buffers back, canaries, figures.
+//! What analyzers need of a lane's turn: blocks in, buffers back, canaries, comparisons, figures.
 
 use appliance_lane::analyzer::AnalyzerEngine;
 use drivers_frame::{Block, BlockNews};
@@ -74,6 +74,18 @@ impl Runner {
                 Some(CanaryNews::Missed) => self.lane.canary_missed(canary.analyzer, now()),
             }
             any = true;
+        }
+        any
+    }
+
+    /// `true` when a comparison with a clean instance is over.
+    pub(super) fn look_at_replays(&mut self) -> bool {
+        let mut any = false;
+        for replay in &mut self.replays {
+            if let Some((news, due)) = replay.look() {
+                self.lane.replayed(replay.analyzer, news, due, now());
+                any = true;
+            }
         }
         any
     }

@@ -53,6 +53,10 @@ pub(super) fn event_body(
         },
         EventKind::CanaryMissed { analyzer } => canary(plan, analyzer, true)?,
         EventKind::CanaryPassed { analyzer } => canary(plan, analyzer, false)?,
+        EventKind::Replayed { analyzer, state } => EventBody::Replay {
+            analyzer: find(plan, analyzer)?.0.to_owned(),
+            result: state.as_str()?.to_owned(),
+        },
         _ => return None,
     })
 }
@@ -107,6 +111,7 @@ pub(crate) fn analyzer_statuses(
                     CanaryState::Alive => Some("alive".to_owned()),
                     CanaryState::Missed => Some("missed".to_owned()),
                 },
+                replay: state.view.replay.as_str().map(ToOwned::to_owned),
                 fuel_p99: None,
                 fuel_limit: analyzer.fuel,
                 time_p99_ns: None,

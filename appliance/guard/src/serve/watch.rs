@@ -185,6 +185,14 @@ impl Guard {
                     ));
                 }
             }
+            for analyzer in &status.analyzers {
+                if analyzer.replay.as_deref() == Some("differs") {
+                    lacks.push(format!(
+                        "analyzer {} answers otherwise than a clean instance of it",
+                        analyzer.name
+                    ));
+                }
+            }
         }
         lacks
     }

@@ -136,6 +136,7 @@ pub(super) fn prepare(
             homes,
             more_blocks: false,
             canaries: analyzers.canaries,
+            replays: analyzers.replays,
             outputs,
             commands: commands_from,
             messages: messages_to,

@@ -2,10 +2,12 @@
 //!
 //! Which thread: the lane's for class safety; [`Judge`] also on the thread of class background. May it block: no. Worst
 //! case: one analyzer's deadline a frame, beside a few dozen samples. Hazards: H-35 to H-39 (whatever goes wrong in a call is
-//! the declared verdict in the same tick), H-40 (a canary that did not speak in time), I4 (what is derived from nothing new
+//! the declared verdict in the same tick), H-40 (a canary that did not speak in time), H-41 (a clean
+//! instance that answers otherwise, told as an alarm), I4 (what is derived from nothing new
 //! grows stale by itself).
 
 mod judge;
+mod replay;
 mod state;
 
 use appliance_sandbox::{AnalyzerFault, InputValue, OutputFault, OutputValue};
@@ -13,6 +15,7 @@ use drivers_frame::{Block, MonoNs};
 use rules_sdk_abi::Verdict;
 
 pub use judge::Judge;
+pub use replay::{ReplayNews, ReplayState};
 pub(crate) use state::{Analyzer, Due, analyzers};
 pub use state::{AnalyzerView, CanaryState};
 

@@ -6,6 +6,7 @@ use rules_bundle::{AnalyzerClass, AnalyzerInput, AnalyzerPlan, LanePlan, Trigger
 
 use super::Judge;
 use super::judge::Judged;
+use super::replay::{Replay, ReplayNews, ReplayState};
 use crate::tags::Tag;
 
 /// What can be seen of an analyzer.
@@ -23,6 +24,8 @@ pub struct AnalyzerView {
     pub last: Option<Judged>,
     /// What its canary says.
     pub canary: CanaryState,
+    /// What comparisons with a clean instance say.
+    pub replay: ReplayState,
 }
 
 /// What a canary says of an analyzer (H-40).
@@ -64,6 +67,7 @@ pub(crate) struct Analyzer {
     /// When the next call may be, of one that has a period.
     next: MonoNs,
     canary: Option<Canary>,
+    replay: Option<Replay>,
     /// It has no instance.
     pub(crate) gone: bool,
     /// A frame of class background is on its way.
@@ -126,9 +130,17 @@ impl Analyzer {
                     Some(_) => CanaryState::Alive,
                     None => CanaryState::None,
                 },
+                replay: match plan.replay {
+                    Some(_) => ReplayState::Waiting,
+                    None => ReplayState::None,
+                },
                 ..AnalyzerView::default()
             },
             canary,
+            replay: plan
+                .replay
+                .as_ref()
+                .map(|replay| Replay::new(replay, start)),
         }
     }
 
@@ -191,7 +203,8 @@ impl Analyzer {
             (None, Trigger::Every(_)) => self.next,
             _ => MonoNs::NEVER,
         };
-        own.min(match self.canary {
+        let replay = self.replay.map_or(MonoNs::NEVER, |replay| replay.due);
+        own.min(replay).min(match self.canary {
             Some(canary) if canary.untold => MonoNs::ZERO,
             Some(canary) if !canary.missed => canary.due,
             _ => MonoNs::NEVER,
@@ -224,6 +237,27 @@ impl Analyzer {
         canary.untold = false;
         self.view.canary = CanaryState::Alive;
         std::mem::take(&mut canary.missed)
+    }
+
+    /// A comparison with a clean instance that was due at `at` is over. What it is now, when that is to be told.
+    pub(crate) fn replayed(&mut self, news: ReplayNews, at: MonoNs) -> Option<ReplayState> {
+        self.replay.as_mut()?.over(at);
+        self.replay_news(news)
+    }
+
+    /// Whether a comparison is overdue since now. What it is then, when that is to be told.
+    pub(crate) fn replay_overdue(&mut self, now: MonoNs) -> Option<ReplayState> {
+        let overdue = self.replay.as_mut()?.is_overdue(now);
+        overdue.then_some(())?;
+        self.replay_news(ReplayNews::Late)
+    }
+
+    fn replay_news(&mut self, news: ReplayNews) -> Option<ReplayState> {
+        let after = self.view.replay.after(news);
+        let before = std::mem::replace(&mut self.view.replay, after);
+        // That the first one agrees is what everybody expects.
+        let expected = (before, after) == (ReplayState::Waiting, ReplayState::Agrees);
+        (before != after && !expected).then_some(after)
     }
 
     /// Whether nothing that it says may count now.

@@ -4,7 +4,7 @@ use appliance_sandbox::AnalyzerFault;
 use drivers_frame::{Block, Cause, MonoNs, Quality, Sample, WaveformId};
 
 use super::{Lane, RuleEngine};
-use crate::analyzer::{Analyzer, AnalyzerEngine, AnalyzerView, Call, Due, FrameFault};
+use crate::analyzer::{Analyzer, AnalyzerEngine, AnalyzerView, Call, Due, FrameFault, ReplayNews};
 use crate::event::EventKind;
 
 /// What a frame came to.
@@ -51,6 +51,15 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         let state = self.analyzers.get_mut(usize::from(analyzer));
         if state.is_some_and(Analyzer::canary_missed) {
             self.emit(now, EventKind::CanaryMissed { analyzer });
+        }
+    }
+
+    /// A comparison of an analyzer with a clean instance, which was due at `at`, is over (H-41). What it says counts as before;
+    /// that it differs is told.
+    pub fn replayed(&mut self, analyzer: u16, news: ReplayNews, at: MonoNs, now: MonoNs) {
+        let state = self.analyzers.get_mut(usize::from(analyzer));
+        if let Some(state) = state.and_then(|state| state.replayed(news, at)) {
+            self.emit(now, EventKind::Replayed { analyzer, state });
         }
     }
 
@@ -108,8 +117,12 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
             else {
                 break;
             };
+            let late = state.replay_overdue(now);
             if state.canary_overdue(now) {
                 self.emit(now, EventKind::CanaryMissed { analyzer });
+            }
+            if let Some(state) = late {
+                self.emit(now, EventKind::Replayed { analyzer, state });
             }
             self.run_analyzer(index, analyzer, now);
         }

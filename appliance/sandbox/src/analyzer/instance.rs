@@ -103,7 +103,8 @@ pub struct AnalyzerInstance {
     shape: Arc<Shape>,
     /// Where the exchange area begins.
     area: usize,
-    restarted: bool,
+    /// Its first frame is still to come.
+    pub(super) restarted: bool,
 }
 
 impl AnalyzerModule {
@@ -223,7 +224,7 @@ fn used(store: &Store<()>, fuel: u64) -> Result<u64, AnalyzerFault> {
 }
 
 /// 32 bits fit; written so that a smaller host would meet the end of a slice instead of a wrong place.
-fn to_usize(offset: u32) -> usize {
+pub(super) fn to_usize(offset: u32) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
 
@@ -238,12 +239,29 @@ impl AnalyzerInstance {
         frame: &Frame<'_>,
         outputs: &mut [OutputValue],
     ) -> Result<Answer, AnalyzerFault> {
+        self.process_kept(frame, outputs, None)
+    }
+
+    /// As [`AnalyzerInstance::process`], and copies what the module is going to see into `kept`.
+    pub(super) fn process_kept(
+        &mut self,
+        frame: &Frame<'_>,
+        outputs: &mut [OutputValue],
+        kept: Option<&mut [u8]>,
+    ) -> Result<Answer, AnalyzerFault> {
         outputs.fill(OutputValue::BAD);
         let spec = &self.shape.spec;
         if frame.inputs.len() != usize::from(spec.inputs) || outputs.len() != spec.outputs.len() {
             return Err(AnalyzerFault::Counts);
         }
         self.write(frame)?;
+        if let Some(kept) = kept {
+            self.keep(kept);
+        }
+        self.call(outputs)
+    }
+
+    pub(super) fn call(&mut self, outputs: &mut [OutputValue]) -> Result<Answer, AnalyzerFault> {
         let spec = &self.shape.spec;
         let fuel = spec.fuel;
         if self.store.set_fuel(tank(fuel)).is_err() {
@@ -291,7 +309,7 @@ impl AnalyzerInstance {
     }
 
     /// The exchange area: exactly its bytes.
-    fn exchange(&mut self) -> Result<(&Shape, &mut [u8]), AnalyzerFault> {
+    pub(super) fn exchange(&mut self) -> Result<(&Shape, &mut [u8]), AnalyzerFault> {
         let end = self.area.saturating_add(to_usize(self.shape.layout.bytes));
         // Within memory since `instantiate`, and memory cannot shrink.
         let bytes = self
@@ -338,11 +356,7 @@ impl AnalyzerInstance {
             let words = u64::from(quality_number(quality)) | u64::from(input.changed) << 32;
             *cell = value_cell(value, words);
         }
-        let samples = to_usize(layout.samples);
-        let cells = exchange.get_mut(outputs..samples).unwrap_or_default();
-        for cell in cells.as_chunks_mut::<16>().0 {
-            *cell = value_cell(0.0, u64::from(quality_number(Quality::Bad)));
-        }
+        shape.clear_outputs(exchange);
         Ok(())
     }
 
@@ -361,6 +375,17 @@ impl AnalyzerInstance {
                 .map_err(|what| AnalyzerFault::NonsenseOutput { index, what })?;
         }
         Ok(())
+    }
+}
+
+impl Shape {
+    /// Outputs are bad until the module writes them.
+    pub(super) fn clear_outputs(&self, exchange: &mut [u8]) {
+        let (outputs, samples) = (to_usize(self.layout.outputs), to_usize(self.layout.samples));
+        let cells = exchange.get_mut(outputs..samples).unwrap_or_default();
+        for cell in cells.as_chunks_mut::<16>().0 {
+            *cell = value_cell(0.0, u64::from(quality_number(Quality::Bad)));
+        }
     }
 }
 

@@ -5,12 +5,14 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use super::fault::AnalyzerFault;
 use super::instance::{AnalyzerInstance, Answer, Frame, OutputValue};
 use super::module::{AnalyzerError, AnalyzerModule};
+use super::replay::Recorder;
 
 /// The lane's side: the instance in the seat, and the way to its spares.
 pub struct Analyzer {
     seat: Option<Box<AnalyzerInstance>>,
     ready: Consumer<Box<AnalyzerInstance>>,
     retired: Producer<Box<AnalyzerInstance>>,
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// The other side, on a thread that may allocate: makes spares and drops what was retired.
@@ -38,6 +40,7 @@ impl AnalyzerModule {
             seat,
             ready,
             retired,
+            recorder: None,
         };
         let mut refiller = Refiller {
             module: self.clone(),
@@ -69,7 +72,15 @@ impl Analyzer {
             outputs.fill(OutputValue::BAD);
             return Err(AnalyzerFault::NoSpare);
         };
-        let result = instance.process(frame, outputs);
+        let mut recorder = self.recorder.as_mut();
+        let cell = recorder
+            .as_deref_mut()
+            .and_then(|recorder| recorder.cell(frame));
+        let kept = cell.is_some();
+        let result = instance.process_kept(frame, outputs, cell);
+        if let Some(recorder) = recorder.filter(|_| kept) {
+            recorder.end(frame.at, result, outputs);
+        }
         if let Err(fault) = result
             && fault.instance_is_lost()
         {
@@ -81,6 +92,9 @@ impl Analyzer {
     /// Takes the instance out of its seat and puts a spare in: after a fault, or because it flaps. False when no spare is
     /// ready: the seat is empty until one is.
     pub fn replace(&mut self) -> bool {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.restart();
+        }
         let lost = std::mem::replace(&mut self.seat, self.ready.pop().ok());
         if let Some(lost) = lost
             && let Err(rtrb::PushError::Full(kept)) = self.retired.push(lost)

@@ -11,7 +11,7 @@ use rules_sdk_abi::SampleFormat;
 
 use super::arrival::{Arrival, read_blocks, turns};
 use crate::plan::{
-    AnalyzerClass, AnalyzerPlan, LanePlan, LinkPlan, ModbusPlan, Trigger, WaveformPlan,
+    AnalyzerClass, AnalyzerPlan, LanePlan, LinkPlan, ModbusPlan, ReplayPlan, Trigger, WaveformPlan,
     WaveformSource,
 };
 
@@ -41,11 +41,18 @@ pub(super) fn copies(lane: &LanePlan) -> DurNs {
         .fold(DurNs::ZERO, DurNs::plus)
 }
 
-/// Around one call. A sample counts as `f32`, which is the larger one and the one that is converted.
+/// Around one call. A sample counts as `f32`, which is the larger one and the one that is converted. A call that is kept to be
+/// compared with a clean instance is copied once more.
 fn copy(lane: &LanePlan, analyzer: &AnalyzerPlan) -> DurNs {
     let samples = waveform_of(lane, analyzer).map_or(0, |waveform| waveform.samples);
     let bytes = u64::from(samples).saturating_mul(u64::from(SampleFormat::F32.bytes()));
-    let fuel = bytes.saturating_mul(COPY_FUEL_PER_BYTE);
+    let kept = analyzer.replay.map_or(0, |_| {
+        let block = Some((SampleFormat::F32, samples));
+        ReplayPlan::bytes(1, analyzer.inputs.len(), block)
+    });
+    let fuel = bytes
+        .saturating_add(kept)
+        .saturating_mul(COPY_FUEL_PER_BYTE);
     priced(lane, fuel.saturating_add(CALL_FUEL))
 }
 

@@ -9,8 +9,8 @@ use rules_sdk_abi::SampleFormat;
 
 use super::{Lookup, PlanError, at_most};
 use crate::plan::{
-    AnalyzerClass, AnalyzerPlan, LinkPlan, ModulePlan, Plan, Table, Trigger, WaveformPlan,
-    WaveformSource,
+    AnalyzerClass, AnalyzerPlan, LinkPlan, ModulePlan, Plan, ReplayPlan, Table, Trigger,
+    WaveformPlan, WaveformSource,
 };
 
 /// What the whole pack shares.
@@ -216,6 +216,7 @@ pub(super) fn check_analyzer(
     check_inputs(look, index, name, analyzer)?;
     check_waveform_use(look, name, analyzer, module)?;
     check_bounds(look, name, analyzer)?;
+    check_replay(look, name, analyzer, module)?;
     check_canary(look, plan, name, analyzer, module)
 }
 
@@ -341,6 +342,35 @@ fn check_bounds(look: &Lookup<'_>, name: &str, analyzer: &AnalyzerPlan) -> Resul
         }),
         || format!("the flap limit of analyzer {name} cannot be"),
     )
+}
+
+fn check_replay(
+    look: &Lookup<'_>,
+    name: &str,
+    analyzer: &AnalyzerPlan,
+    module: &ModulePlan,
+) -> Result<(), PlanError> {
+    let Some(replay) = &analyzer.replay else {
+        return Ok(());
+    };
+    let every_min = drivers_frame::DurNs::from_ms(limits::REPLAY_EVERY_MIN_MS);
+    look.value(
+        replay.every >= every_min
+            && replay.within.as_ns() > 0
+            && replay.within <= replay.every
+            && replay.calls > 0
+            && replay.calls <= limits::ANALYZER_REMEMBERS_MAX,
+        || format!("the replay of analyzer {name} cannot be"),
+    )?;
+    let samples = analyzer
+        .waveform
+        .and_then(|used| look.lane.waveforms.get(usize::from(used.index.0)))
+        .map(|waveform| waveform.samples);
+    let block = module.waveform.map(|waveform| waveform.format).zip(samples);
+    let bytes = ReplayPlan::bytes(u64::from(replay.calls), analyzer.inputs.len(), block);
+    look.value(bytes <= limits::ANALYZER_RECORD_BYTES_MAX, || {
+        format!("the replay of analyzer {name} takes too much memory")
+    })
 }
 
 fn check_canary(

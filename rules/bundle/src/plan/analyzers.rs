@@ -6,7 +6,7 @@
 
 use drivers_frame::block::SequenceType;
 use drivers_frame::{ByteOrder, DeviceId, DurNs, SampleKind, TagId, WaveformId, WordOrder};
-use rules_sdk_abi::{Layout, SampleFormat};
+use rules_sdk_abi::{HEADER_BYTES, Layout, SampleFormat, VALUE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{EnvelopePlan, Level, Table};
@@ -208,6 +208,8 @@ pub struct AnalyzerPlan {
     pub flap: Option<FlapLimit>,
     /// A stimulus that proves now and then that it would speak.
     pub canary: Option<CanaryPlan>,
+    /// A comparison with a clean instance now and then.
+    pub replay: Option<ReplayPlan>,
 }
 
 /// Where an analyzer runs.
@@ -309,6 +311,33 @@ pub struct FlapLimit {
     pub changes: u8,
     /// The span in which they are counted.
     pub within: DurNs,
+}
+
+/// The newest calls of an analyzer are given to a clean instance now and then, whose last answer must be the same bit for bit
+/// (H-41).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayPlan {
+    /// Time between two comparisons.
+    pub every: DurNs,
+    /// Within this time from when it was due a comparison must be over, the calls that it is about included.
+    pub within: DurNs,
+    /// Calls in a row, each with news, usable inputs and no gap, after which answers are the same whatever was before.
+    pub calls: u32,
+}
+
+impl ReplayPlan {
+    /// Bytes in which the calls of an analyzer are kept: of each its header, its inputs, and a block of so many samples.
+    pub fn bytes(calls: u64, inputs: usize, block: Option<(SampleFormat, u32)>) -> u64 {
+        let inputs = u64::try_from(inputs).unwrap_or(u64::MAX);
+        let block = block.map_or(0, |(format, samples)| {
+            u64::from(samples).saturating_mul(u64::from(format.bytes()))
+        });
+        inputs
+            .saturating_mul(u64::from(VALUE_BYTES))
+            .saturating_add(u64::from(HEADER_BYTES))
+            .saturating_add(block)
+            .saturating_mul(calls)
+    }
 }
 
 /// A known-bad frame that is given to a shadow instance.

@@ -15,6 +15,7 @@ use rules_sdk_abi::metadata::Metadata;
 use super::condition::sample_period_ns;
 use super::model::{AnalyzerLink, Device, Lane, Link, Tag, Waveform};
 use super::modules::Modules;
+use super::replay::{self, Kept};
 use super::text::{check_name, positive};
 use super::wiring::{inputs, params, units, waveform};
 use super::{at_most, canary, ns};
@@ -128,6 +129,7 @@ fn analyzer(
         .as_ref()
         .map(|canary| canary::canary(canary, &metadata, world.modules, world.beside, cx));
     let bounds = bounds(raw, &metadata, cx);
+    let format = metadata.waveform.as_ref().map(|waveform| waveform.format);
     let units = units(&metadata, path, cx);
     if cx.findings.errors() > before {
         return None;
@@ -140,6 +142,21 @@ fn analyzer(
     let lane = lane_of(raw, named, &inputs, waveform, world, cx)?;
     let own_stale = positive("stale_after", raw.stale_after.as_ref(), 0, cx);
     let (period_ns, stale_ns) = times(&inputs, waveform, &bounds, own_stale, world);
+    let replay = match &raw.replay {
+        None => None,
+        Some(raw) => {
+            let samples = waveform
+                .and_then(|used| world.waveforms.get(usize::from(used.index.0)))
+                .and_then(|waveform| waveform.plan.as_ref())
+                .map(|waveform| waveform.samples);
+            let kept = Kept {
+                inputs: inputs.len(),
+                block: format.zip(samples),
+                period_ns,
+            };
+            Some(replay::replay(raw, &metadata, &params, &kept, cx)?)
+        }
+    };
     let device = world.devices.len();
     let first = world.tags.len();
     let mut tag = |name: &str, unit: &Unit, lasting: u64| {
@@ -202,6 +219,7 @@ fn analyzer(
         spares: raw.spares.as_ref().map_or(1, |spares| spares.to()),
         flap: bounds.flap,
         canary,
+        replay,
     };
     world.devices.push(Device {
         name: named.name.clone(),

@@ -18,6 +18,7 @@ mod names;
 mod outputs;
 mod payload;
 pub(crate) mod reaction;
+mod replay;
 mod rules;
 mod stops;
 mod switch;

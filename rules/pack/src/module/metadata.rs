@@ -2,7 +2,7 @@
 //! (`docs/analyzer-abi.md`).
 
 use rules_sdk_abi::SampleFormat;
-use rules_sdk_abi::metadata::{self, Metadata, MetadataError, SAMPLES_MAX};
+use rules_sdk_abi::metadata::{self, Metadata, MetadataError, REMEMBERS_MAX, SAMPLES_MAX};
 
 use crate::finding::{Code, Finding, Findings};
 use crate::read::{Cx, List, Read as _, Req, choice, record};
@@ -108,6 +108,18 @@ record! {
         fuel: Req<Int<1, { i64::MAX }>>,
         /// What must pass behind a lasting cause until all that it derives shows it.
         verdict_after: Option<List<RawWait>>,
+        /// How many calls its answers depend on.
+        remembers: Option<RawRemembers>,
+    }
+}
+
+record! {
+    /// Calls, times the product of parameters.
+    RawRemembers {
+        /// Calls; 1 without parameters: nothing is remembered.
+        calls: Req<Int<1, { REMEMBERS_MAX as i64 }>>,
+        /// Parameters that they are multiplied with.
+        params: Option<List<Text>>,
     }
 }
 
@@ -215,15 +227,22 @@ fn resolve(raw: &RawMetadata, cx: &mut Cx<'_, '_>) -> Option<Metadata> {
 }
 
 fn worst_case(raw: &RawWorstCase, cx: &mut Cx<'_, '_>) -> Option<metadata::WorstCase> {
+    let names = |list: &List<Text>| {
+        let names = list.items.iter().map(|name| name.value.clone());
+        names.collect::<Vec<_>>()
+    };
+    let remembers = match &raw.remembers {
+        None => None,
+        Some(raw) => Some(metadata::Remembers {
+            calls: raw.calls.get()?.to(),
+            params: raw.params.as_ref().map(names).unwrap_or_default(),
+        }),
+    };
     let verdict_after = match &raw.verdict_after {
         None => None,
         Some(waits) => {
             let mut all = Vec::with_capacity(waits.items.len());
             for raw in &waits.items {
-                let names = |list: &List<Text>| {
-                    let names = list.items.iter().map(|name| name.value.clone());
-                    names.collect::<Vec<_>>()
-                };
                 all.push(match (&raw.calls, &raw.samples) {
                     (Some(calls), None) => metadata::Wait::Calls(names(calls)),
                     (None, Some(samples)) => metadata::Wait::Samples(names(samples)),
@@ -244,6 +263,7 @@ fn worst_case(raw: &RawWorstCase, cx: &mut Cx<'_, '_>) -> Option<metadata::Worst
     Some(metadata::WorstCase {
         fuel: raw.fuel.get()?.to(),
         verdict_after,
+        remembers,
     })
 }
 
@@ -283,6 +303,10 @@ worst_case: { fuel: 200000 }
         assert_eq!(metadata.params[0].default, Some(2.5));
         assert_eq!(metadata.worst_case.fuel, 200_000);
         assert_eq!(metadata.worst_case.verdict_after, None);
+        assert_eq!(metadata.worst_case.remembers, None);
+        let remembers = "fuel: 1, remembers: { calls: 2, params: [limit] }";
+        let remembers = parse("a", &SOURCE.replace("fuel: 200000", remembers)).unwrap();
+        assert_eq!(remembers.remembers(&[2.5]), Some(6), "H-41");
         let waits = "fuel: 1, verdict_after: [{ calls: [limit] }, { samples: [limit, limit] }]";
         let waits = parse("a", &SOURCE.replace("fuel: 200000", waits)).unwrap();
         let limits = |count| vec!["limit".to_owned(); count];
@@ -311,6 +335,12 @@ worst_case: { fuel: 200000 }
                 140,
             ),
             ("fuel: 200000", "fuel: 1, verdict_after: [{}]", 12, 140),
+            (
+                "fuel: 200000",
+                "fuel: 1, remembers: { calls: 1, params: [limits] }",
+                12,
+                140,
+            ),
             (
                 "fuel: 200000",
                 "fuel: 1, verdict_after: [{ blocks: [limit] }]",

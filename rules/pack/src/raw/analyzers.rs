@@ -139,6 +139,8 @@ record! {
         stale_after: Option<Duration>,
         /// A stimulus that proves now and then that it would speak.
         canary: Option<Canary>,
+        /// Its calls, given to a clean instance now and then. The module must state how much it remembers.
+        replay: Option<Replay>,
         /// What its verdict causes. An alert that tells people when absent.
         verdict: Option<VerdictRule>,
     }
@@ -172,6 +174,16 @@ record! {
         /// How often the frame is given to the fresh shadow before its verdict counts.
         #[schemars(extend("default" = 1))]
         frames: Option<Int<1, 256>>,
+    }
+}
+
+record! {
+    /// A comparison with a clean instance.
+    Replay {
+        /// Time between two comparisons.
+        every: Req<Duration>,
+        /// How soon after it was due one must be over: the calls that the module remembers, and their replay.
+        within: Req<Duration>,
     }
 }
 

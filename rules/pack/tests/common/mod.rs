@@ -68,6 +68,20 @@ impl Beside for Shelf {
                         r#""fuel": 500, "verdict_after": [{ "calls": ["of"] }]"#,
                     ),
             ),
+            "recalls.wasm" => module(
+                QUIET,
+                &BEARING.replace(
+                    r#""fuel": 200000"#,
+                    r#""fuel": 200000, "remembers": { "calls": 1, "params": ["balls"] }"#,
+                ),
+            ),
+            "hoards.wasm" => module(
+                QUIET,
+                &BEARING.replace(
+                    r#""fuel": 200000"#,
+                    r#""fuel": 200000, "remembers": { "calls": 100, "params": ["balls"] }"#,
+                ),
+            ),
             "trend.wasm" => module(QUIET, TREND),
             "sum.wasm" => module(
                 QUIET,

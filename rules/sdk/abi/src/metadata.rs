@@ -16,6 +16,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const ANY_UNIT: &str = "any";
 /// Most of what a parameter counts: samples, calls.
 pub const COUNT_MAX: f64 = 1e6;
+/// Most calls that [`Remembers`] may come to.
+pub const REMEMBERS_MAX: u32 = 1_024;
 /// Most bytes of the summary.
 pub const SUMMARY_BYTES_MAX: usize = 200;
 
@@ -117,6 +119,22 @@ pub struct WorstCase {
     /// first call. `None`: its author does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict_after: Option<Vec<Wait>>,
+    /// How many calls its answers depend on. `None`: its author does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembers: Option<Remembers>,
+}
+
+/// How much history a module's answers depend on: `calls` times the product of these parameters. After so many calls in a row,
+/// the one that is answered included, each with news, usable inputs and no gap, any two instances give the same answer bit for
+/// bit, whatever they saw before (H-41).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remembers {
+    /// Calls; 1 without parameters: nothing is remembered.
+    pub calls: u32,
+    /// Parameters that they are multiplied with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<String>,
 }
 
 /// Something that a module waits for: the product of these parameters, and of 1 when there are none.
@@ -229,7 +247,69 @@ impl Metadata {
                 "0; measure it with `tripline analyzer bench`",
             ));
         }
-        self.check_waits()
+        self.check_waits()?;
+        self.check_remembers()
+    }
+
+    fn check_remembers(&self) -> Result<(), MetadataError> {
+        let at = "worst_case.remembers";
+        let Some(remembers) = &self.worst_case.remembers else {
+            return Ok(());
+        };
+        if remembers.calls == 0 || remembers.calls > REMEMBERS_MAX {
+            return Err(refuse(
+                at,
+                format!(
+                    "{} calls; 1 (nothing is remembered) to {REMEMBERS_MAX}",
+                    remembers.calls
+                ),
+            ));
+        }
+        self.check_counts(at, &remembers.params)
+    }
+
+    /// Whether these are parameters that count something.
+    fn check_counts(&self, at: &str, params: &[String]) -> Result<(), MetadataError> {
+        if params.len() > ENTRIES_MAX {
+            return Err(refuse(
+                at,
+                format!("{} parameters; at most {ENTRIES_MAX}", params.len()),
+            ));
+        }
+        for param in params {
+            let known = self.params.iter().find(|known| known.name == *param);
+            match known {
+                None => return Err(refuse(at, format!("there is no parameter `{param}`"))),
+                Some(known) if known.min < 0.0 || known.max > COUNT_MAX => {
+                    return Err(refuse(
+                        at,
+                        format!(
+                            "`{param}` may be {} to {}; what counts is 0 to {COUNT_MAX}",
+                            known.min, known.max
+                        ),
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The product of parameters, with these values in their order.
+    fn product(&self, names: &[String], params: &[f64]) -> u64 {
+        names.iter().fold(1_u64, |product, name| {
+            let at = self.params.iter().position(|param| param.name == *name);
+            let value = at.and_then(|at| params.get(at)).copied();
+            product.saturating_mul(count(value.unwrap_or(COUNT_MAX)))
+        })
+    }
+
+    /// How many calls its answers depend on with these parameters, in their order, at least 1; `None` when its author does not
+    /// say. May exceed [`REMEMBERS_MAX`].
+    pub fn remembers(&self, params: &[f64]) -> Option<u64> {
+        let remembers = self.worst_case.remembers.as_ref()?;
+        let product = self.product(&remembers.params, params);
+        Some(u64::from(remembers.calls).saturating_mul(product).max(1))
     }
 
     fn check_waits(&self) -> Result<(), MetadataError> {
@@ -245,28 +325,13 @@ impl Metadata {
             if self.waveform.is_none() && matches!(wait, Wait::Samples(_)) {
                 return Err(refuse(at, "`samples` without a waveform; say `calls`"));
             }
-            if wait.params().is_empty() || wait.params().len() > ENTRIES_MAX {
+            if wait.params().is_empty() {
                 return Err(refuse(
                     at,
                     format!("name 1 to {ENTRIES_MAX} parameters that are multiplied"),
                 ));
             }
-            for param in wait.params() {
-                let known = self.params.iter().find(|known| known.name == *param);
-                match known {
-                    None => return Err(refuse(at, format!("there is no parameter `{param}`"))),
-                    Some(known) if known.min < 0.0 || known.max > COUNT_MAX => {
-                        return Err(refuse(
-                            at,
-                            format!(
-                                "`{param}` may be {} to {}; what counts is 0 to {COUNT_MAX}",
-                                known.min, known.max
-                            ),
-                        ));
-                    }
-                    Some(_) => {}
-                }
-            }
+            self.check_counts(at, wait.params())?;
         }
         Ok(())
     }
@@ -275,11 +340,7 @@ impl Metadata {
     pub fn waits(&self, params: &[f64]) -> Option<Waits> {
         let mut sum = Waits::default();
         for wait in self.worst_case.verdict_after.as_ref()? {
-            let product = wait.params().iter().fold(1_u64, |product, name| {
-                let at = self.params.iter().position(|param| param.name == *name);
-                let value = at.and_then(|at| params.get(at)).copied();
-                product.saturating_mul(count(value.unwrap_or(COUNT_MAX)))
-            });
+            let product = self.product(wait.params(), params);
             let of = match wait {
                 Wait::Calls(_) => &mut sum.calls,
                 Wait::Samples(_) => &mut sum.samples,
@@ -495,11 +556,42 @@ mod tests {
                 r#""fuel": 1, "verdict_after": [{ "blocks": ["limit"] }]"#,
                 "metadata, line 8 column",
             ),
+            (
+                r#""fuel": 200000"#,
+                r#""fuel": 1, "remembers": { "calls": 0 }"#,
+                "worst_case.remembers",
+            ),
+            (
+                r#""fuel": 200000"#,
+                r#""fuel": 1, "remembers": { "calls": 1025 }"#,
+                "worst_case.remembers",
+            ),
+            (
+                r#""fuel": 200000"#,
+                r#""fuel": 1, "remembers": { "calls": 1, "params": ["limits"] }"#,
+                "worst_case.remembers",
+            ),
         ] {
             assert!(EXAMPLE.contains(from), "{from}");
             let error = Metadata::parse(EXAMPLE.replace(from, to).as_bytes()).unwrap_err();
             assert!(error.at.starts_with(at), "H-72: {from} -> {to}: {error}");
         }
+    }
+
+    #[test]
+    fn h41_what_a_module_remembers_is_a_product_of_its_parameters() {
+        let with = |remembers: &str| {
+            let json = EXAMPLE.replace(r#""fuel": 200000"#, &format!(r#""fuel": 9{remembers}"#));
+            Metadata::parse(json.as_bytes()).unwrap()
+        };
+        assert_eq!(with("").remembers(&[2.5]), None, "H-41: nobody said");
+        let nothing = with(r#", "remembers": { "calls": 1 }"#);
+        assert_eq!(nothing.remembers(&[2.5]), Some(1));
+        let some = with(r#", "remembers": { "calls": 4, "params": ["limit"] }"#);
+        assert_eq!(some.remembers(&[2.5]), Some(12), "H-41: rounded up");
+        assert_eq!(some.remembers(&[0.0]), Some(1), "the call itself");
+        let again = serde_json::to_vec(&some).unwrap();
+        assert_eq!(Metadata::parse(&again).unwrap(), some);
     }
 
     #[test]
