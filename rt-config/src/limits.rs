@@ -267,6 +267,12 @@ pub const BYPASS_REMINDER_MINUTES: u64 = 15;
 /// Bytes of one control request line.
 pub const CONTROL_LINE_BYTES_MAX: usize = 4_096;
 
+/// Milliseconds after the start when a guard's memory is taken for settled: every buffer has been used by then.
+pub const MEMORY_SETTLE_MS: u64 = 10 * 60_000;
+/// Milliseconds between two looks at it.
+pub const MEMORY_LOOK_MS: u64 = 60_000;
+/// Growth that is told, bytes: more than the events that are kept can take, a quarter of what the guard may have.
+pub const MEMORY_GROWTH_BYTES: u64 = 16 * 1024 * 1024;
 /// Memory a guard may reserve for its lanes, so that its resident size stays at most 64 MiB with 1,000 rules.
 pub const LANE_STACK_BYTES: usize = 512 * 1024;
 

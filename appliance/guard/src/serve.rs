@@ -5,6 +5,7 @@ mod answer;
 mod bypasses;
 mod checks;
 mod down;
+mod growth;
 mod keep;
 mod press;
 mod reset;
@@ -136,6 +137,7 @@ pub(crate) struct Guard {
     started: u64,
     stopping: bool,
     beats: watch::BeatWatch,
+    growth: growth::GrowthWatch,
     keeper: Keeper,
 }
 
@@ -203,6 +205,7 @@ impl Guard {
             started: monotonic_ns(),
             stopping: false,
             beats: watch::BeatWatch::new(MonoNs::from_ns(monotonic_ns())),
+            growth: growth::GrowthWatch::new(MonoNs::from_ns(monotonic_ns())),
             keeper: parts.keeper,
         }
     }
@@ -217,6 +220,7 @@ impl Guard {
             self.take_reports();
             self.look_after();
             self.keep();
+            self.watch_growth();
             self.feed_outside();
             if self.asked_to_stop() {
                 return self.go_down();
