@@ -184,6 +184,30 @@ bugs! {
     EnvelopeBudgetEndless,
     /// A bypass ends by the wall clock (H-79).
     BypassByWallClock,
+    /// What an analyzer that failed left behind counts as good (H-38).
+    FailedOutputsStayGood,
+    /// The declared verdict of an analyzer that failed comes with its next frame (H-38).
+    DeclaredVerdictLate,
+    /// An analyzer without an instance is normal (H-38).
+    GoneAnalyzerNormal,
+    /// An instance that was lost stays in its seat (H-38).
+    LostInstanceKept,
+    /// An output beyond its range counts (H-39).
+    OutputRangeUnchecked,
+    /// A cause that a module does not have is no nonsense (H-39).
+    UnknownCauseAccepted,
+    /// A verdict that flaps is believed (H-39).
+    FlappingBelieved,
+    /// An analyzer is told that an input is good which is not (I6).
+    BadInputAsGood,
+    /// An analyzer is not asked when an input goes stale (I6).
+    StaleInputUntold,
+    /// An analyzer is not told that blocks are missing (H-17).
+    BlockGapUntold,
+    /// A block that cannot be used changes nothing (H-21).
+    BadBlockIgnored,
+    /// What is derived in a tick is seen by the rules of the next one (I7).
+    DerivedTickLate,
 }
 
 /// Whether `bug` is the one that is planted now.

@@ -2,16 +2,17 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use drivers_frame::{Clock, DeviceId, FrameSink, MonoNs, Step};
+use drivers_frame::block::RateCheck;
+use drivers_frame::{Clock, DeviceId, FrameSink, MonoNs, Step, WaveformId};
 use drivers_modbus::transport::{Connect, Received, Wire};
 use drivers_mqtt::codec::{self, Connack, Grant, Packet, PacketId, Publish, Raw, StreamReader};
 use drivers_mqtt::envelope::EnvelopeError;
 use drivers_mqtt::session::{LinkState, Session, SubscriberSession, Wrote};
 use drivers_mqtt::{
     BackoffConfig, BrokerConfig, CheckConfig, EnvelopeConfig, ErrorBudget, Extract, Field,
-    LinkError, Secret, SubscriberConfig, Subscription,
+    LinkError, Secret, SequenceField, SubscriberConfig, Subscription, WaveformSubscription,
 };
-use rules_bundle::{CheckPlan, EnvelopePlan, MqttPlan};
+use rules_bundle::{CheckPlan, EnvelopePlan, MqttPlan, WaveformPlan, WaveformSource};
 
 use crate::net::{SharedNet, SimWire};
 use crate::scenario::KEY;
@@ -28,10 +29,16 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Not connected.
-    pub fn new(device: usize, plan: &MqttPlan, net: &SharedNet, seed: u64) -> Self {
+    pub fn new(
+        device: usize,
+        plan: &MqttPlan,
+        waves: &[(WaveformId, &WaveformPlan)],
+        net: &SharedNet,
+        seed: u64,
+    ) -> Self {
         let broker = &plan.broker;
         let config = SubscriberConfig {
-            waveforms: Vec::new(),
+            waveforms: waves.iter().filter_map(wave).collect(),
             device: DeviceId(device as u16),
             broker: BrokerConfig {
                 host: broker.host.clone(),
@@ -70,7 +77,9 @@ impl Subscriber {
         Self {
             session: SubscriberSession::new(&config).expect("a drawn broker is right"),
             wire: SimWire::new(net),
-            reader: StreamReader::new(),
+            reader: config
+                .block_buffer_bytes()
+                .map_or_else(StreamReader::new, StreamReader::for_blocks),
             received_at: MonoNs::ZERO,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, broker.port)),
         }
@@ -197,6 +206,36 @@ pub fn check(keyed: bool) -> CheckConfig {
     } else {
         CheckConfig::Crc32c
     }
+}
+
+fn wave((waveform, plan): &(WaveformId, &WaveformPlan)) -> Option<WaveformSubscription> {
+    let WaveformSource::Mqtt {
+        topic,
+        qos,
+        first,
+        byte_order,
+        sequence,
+        envelope: None,
+    } = &plan.source
+    else {
+        return None;
+    };
+    Some(WaveformSubscription {
+        topic: topic.clone(),
+        qos: *qos,
+        waveform: *waveform,
+        sequence: sequence.map(|sequence| SequenceField {
+            offset: sequence.at as usize,
+            kind: sequence.width,
+        }),
+        first: *first as usize,
+        kind: plan.format,
+        order: *byte_order,
+        count: plan.samples,
+        rate_hz: plan.rate_hz,
+        rate_check: RateCheck::Off,
+        envelope: None,
+    })
 }
 
 fn envelope(plan: &EnvelopePlan) -> EnvelopeConfig {

@@ -4,18 +4,23 @@ use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue};
+use appliance_lane::queue::{FrameConsumer, FrameProducer, frame_queue, frame_queue_with_blocks};
 use appliance_lane::{Event, EventKind, Lane, Point as BypassPoint, RuleEngine};
 use appliance_output::{OutputConnection, OutputEvent, Permit};
 use appliance_sandbox::CallFault;
-use drivers_frame::{DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, Step};
+use drivers_frame::{
+    Block, BlockNews, Cause, DeviceId, DurNs, FrameSink, MonoNs, QueueFull, Sample, Step,
+    WaveformId,
+};
 use drivers_modbus::codec::Table as ModbusTable;
 use drivers_modbus::config::{Backoff, DeviceConfig, Point, Poll};
 use drivers_modbus::session::Session;
 use drivers_modbus::transport::Driver;
+use rt_config::limits;
 use rules_bundle::{LinkPlan, ModbusPlan, Table};
 use rules_expr::ir::{Program, SlotValue};
 
+use crate::analysis::{self, Answered, Backstage, Called, Seats};
 use crate::broker::Subscriber;
 use crate::net::{SharedNet, SimWire};
 use crate::scenario::{PORT, Scenario};
@@ -50,6 +55,15 @@ pub struct Pushed {
     pub lost: bool,
 }
 
+/// News of a waveform, as the lane takes it.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// A block: its waveform, arrival, whether samples are missing before it, its bytes.
+    Block(usize, u64, bool, Vec<u8>),
+    /// What came cannot be used.
+    Bad(usize, u64, Cause),
+}
+
 /// The queue's end with an eye on it.
 struct Tap<'a> {
     device: usize,
@@ -66,6 +80,14 @@ impl FrameSink for Tap<'_> {
             lost: result.is_err(),
         });
         result
+    }
+
+    fn take_empty(&mut self) -> Option<Box<[u8]>> {
+        self.queue.take_empty()
+    }
+
+    fn push_block(&mut self, news: BlockNews) -> Result<(), BlockNews> {
+        self.queue.push_block(news)
     }
 }
 
@@ -134,11 +156,23 @@ pub enum Act {
 /// The protection process.
 pub struct Guard {
     /// The lane.
-    pub lane: Lane<Engine>,
+    pub lane: Lane<Engine, Seats>,
     /// The outputs with their connections.
     pub outputs: Vec<OutputConnection<SimWire>>,
     inputs: Vec<Input>,
     queues: Vec<FrameConsumer>,
+    backstage: Backstage,
+    /// Where class background hands over what it derives, by device.
+    derived: Vec<(usize, FrameProducer)>,
+    /// The device of each waveform.
+    homes: Vec<usize>,
+    more_blocks: bool,
+    /// Calls of class safety and frames for class background in the newest tick.
+    pub calls: Vec<Called>,
+    /// News of waveforms that the newest tick was given.
+    pub taken: Vec<Taken>,
+    /// What class background was asked, and answered, since it was last looked at.
+    pub answered: Vec<Answered>,
     /// Asked, not yet obeyed.
     pub commands: Vec<Command>,
     /// What drivers handed over since it was last looked at.
@@ -155,6 +189,9 @@ pub struct Guard {
     /// Times that a feedback did not follow, a place held what was not written, or a device's watchdog was not armed.
     pub proof_faults: u64,
 }
+
+/// Bytes of a buffer for a block: those of the largest packet.
+const BLOCK_BUFFER: usize = limits::MQTT_PACKET_BYTES_MAX;
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -175,11 +212,25 @@ impl Guard {
                 plan.slots() as usize
             ],
         };
-        let lane = Lane::new(plan, engine, MonoNs::from_ns(now)).expect("few distinct times");
+        let (seats, backstage) = analysis::set_up(scenario, &scenario.modules);
+        let lane = Lane::with_analyzers(plan, engine, seats, MonoNs::from_ns(now))
+            .expect("few distinct times");
+        let mut derived = Vec::new();
         let mut inputs = Vec::new();
         let mut queues = Vec::new();
         for (index, device) in plan.devices.iter().enumerate() {
-            let (queue, consumer) = frame_queue(scenario.queue[index]);
+            let waves: Vec<_> = (0..)
+                .map(WaveformId)
+                .zip(&plan.waveforms)
+                .filter(|(_, wave)| usize::from(wave.device.0) == index)
+                .collect();
+            let (queue, consumer) = if waves.is_empty() {
+                frame_queue(scenario.queue[index])
+            } else {
+                let buffers =
+                    waves.len() * limits::WAVEFORM_BUFFERS_EACH + limits::WAVEFORM_BUFFERS_SPARE;
+                frame_queue_with_blocks(scenario.queue[index], buffers, BLOCK_BUFFER)
+            };
             queues.push(consumer);
             let source = match &device.link {
                 LinkPlan::Modbus(modbus) => {
@@ -187,9 +238,12 @@ impl Guard {
                         .expect("a drawn device is right");
                     Source::Modbus(Box::new(Driver::over(session, SimWire::new(net))))
                 }
-                LinkPlan::Analyzer(_) => unreachable!("no drawn plan has analyzers"),
+                LinkPlan::Analyzer(_) => {
+                    derived.push((index, queue));
+                    continue;
+                }
                 LinkPlan::Mqtt(mqtt) => {
-                    Source::Mqtt(Box::new(Subscriber::new(index, mqtt, net, seed)))
+                    Source::Mqtt(Box::new(Subscriber::new(index, mqtt, &waves, net, seed)))
                 }
             };
             inputs.push(Input {
@@ -209,6 +263,17 @@ impl Guard {
                 .collect(),
             inputs,
             queues,
+            backstage,
+            derived,
+            homes: plan
+                .waveforms
+                .iter()
+                .map(|wave| usize::from(wave.device.0))
+                .collect(),
+            more_blocks: false,
+            calls: Vec::new(),
+            taken: Vec::new(),
+            answered: Vec::new(),
             commands: Vec::new(),
             pushed: Vec::new(),
             events: Vec::new(),
@@ -260,7 +325,7 @@ impl Guard {
     /// Takes every queued sample.
     pub fn ingest(&mut self) -> bool {
         let now = self.now();
-        let mut any = false;
+        let mut any = self.take_blocks();
         for (device, queue) in (0..).zip(&mut self.queues) {
             let lost = queue.newly_lost();
             if lost > 0 {
@@ -271,6 +336,79 @@ impl Guard {
             any |= queue.drain(|sample| lane.ingest(sample)) > 0;
         }
         any
+    }
+
+    /// At most one news of each device's waveforms, as in the product (`appliance/guard/src/lane_thread/analyzers.rs`).
+    fn take_blocks(&mut self) -> bool {
+        self.more_blocks = false;
+        self.taken.clear();
+        let mut any = false;
+        for queue in &mut self.queues {
+            let Some(blocks) = queue.blocks() else {
+                continue;
+            };
+            match blocks.pop() {
+                None => continue,
+                Some(BlockNews::Bad {
+                    waveform,
+                    at,
+                    cause,
+                }) => {
+                    let news = Taken::Bad(usize::from(waveform.0), at.as_ns(), cause);
+                    self.taken.push(news);
+                    self.lane.bad_block(waveform, at, cause);
+                }
+                Some(BlockNews::Block(block)) => {
+                    let head = block.head();
+                    self.taken.push(Taken::Block(
+                        usize::from(head.waveform.0),
+                        head.at.as_ns(),
+                        head.gap,
+                        block.raw().to_vec(),
+                    ));
+                    if let Some(unseen) = self.lane.ingest_block(block) {
+                        blocks.give_back(unseen);
+                    }
+                }
+            }
+            any = true;
+            self.more_blocks |= !blocks.is_empty();
+        }
+        any
+    }
+
+    fn give_back(&mut self, block: Block) {
+        let home = self.homes[usize::from(block.head().waveform.0)];
+        if let Some(blocks) = self.queues[home].blocks() {
+            blocks.give_back(block);
+        }
+    }
+
+    /// Class background does its oldest job.
+    pub fn work(&mut self) {
+        let (done, block) = self.backstage.work(self.lane.analyzer_engine_mut());
+        for answered in &done {
+            let device = answered.device;
+            let own = |(own, _): &&mut (usize, FrameProducer)| *own == device;
+            if let Some((_, queue)) = self.derived.iter_mut().find(own) {
+                let mut tap = Tap {
+                    device,
+                    queue,
+                    pushed: &mut self.pushed,
+                };
+                // A full queue is counted by itself.
+                let _ = tap.push_frame(&answered.samples);
+            }
+        }
+        self.answered.extend(done);
+        if let Some(block) = block {
+            self.give_back(block);
+        }
+    }
+
+    /// What makes spares takes a turn.
+    pub fn refill(&mut self, analyzer: usize) {
+        self.backstage.refill(analyzer);
     }
 
     /// Obeys one command, if one waits.
@@ -318,6 +456,10 @@ impl Guard {
             return None;
         }
         self.lane.tick(now);
+        self.calls = std::mem::take(&mut self.lane.analyzer_engine_mut().calls);
+        while let Some(block) = self.lane.take_block() {
+            self.give_back(block);
+        }
         let proof = |event: &&Event| {
             matches!(
                 event.kind,
@@ -400,6 +542,7 @@ impl Guard {
     pub fn due(&self, threaded: bool) -> MonoNs {
         let outputs = self.outputs.iter().map(|output| output.idle().until);
         let due = outputs.fold(self.next_tick, MonoNs::min);
+        let due = if self.more_blocks { MonoNs::ZERO } else { due };
         if threaded {
             due
         } else {
@@ -408,8 +551,11 @@ impl Guard {
     }
 
     /// Whether something waits in a queue.
-    pub fn queued(&self) -> bool {
-        self.queues.iter().any(|queue| !queue.is_empty())
+    pub fn queued(&mut self) -> bool {
+        let waits = |queue: &mut FrameConsumer| {
+            !queue.is_empty() || queue.blocks().is_some_and(|blocks| !blocks.is_empty())
+        };
+        self.queues.iter_mut().any(waits)
     }
 }
 

@@ -19,6 +19,7 @@
     reason = "a test tool: what cannot be ends the run that met it"
 )]
 
+pub mod analysis;
 pub mod broker;
 pub mod campaign;
 pub mod coverage;
@@ -96,4 +97,18 @@ pub const SOMETIMES: &[&str] = &[
     "a topic is within its budget again",
     "the wall clock went back between two turns",
     "the wall clock jumped during a bypass",
+    "an analyzer trapped",
+    "an analyzer out of fuel",
+    "an analyzer answered nonsense",
+    "an analyzer flapped",
+    "an analyzer was blind",
+    "a spare took over",
+    "no spare was left",
+    "class background answered",
+    "a frame for class background dropped",
+    "a verdict stopped an output",
+    "a derived value stopped an output",
+    "a block analysed",
+    "a block with a gap before it",
+    "a block that cannot be used",
 ];

@@ -185,7 +185,7 @@ fn bits(device: usize, read: &ReadRequest, sensors: &Sensors<'_>) -> Vec<bool> {
             continue;
         };
         let is = match known.kind {
-            Kind::Level => continue,
+            Kind::Level | Kind::Derived { .. } => continue,
             Kind::Contact(output) => !sensors.closed[output],
             Kind::Switch | Kind::Button => sensors.levels[tag] != 0.0,
         };

@@ -1,7 +1,7 @@
 //! From what a call left behind to the samples of its frame.
 
 use appliance_sandbox::{AnalyzerFault, FlapLimiter, OutputValue};
-use drivers_frame::{Cause, MonoNs, Quality, Sample, TagId};
+use drivers_frame::{Cause, MonoNs, Quality, Sample, TagId, planted};
 use rules_bundle::{AnalyzerPlan, FailureVerdict};
 use rules_sdk_abi::{Level, Verdict};
 
@@ -48,11 +48,15 @@ impl Judge {
         answer: Result<Verdict, AnalyzerFault>,
         at: MonoNs,
     ) -> Result<Verdict, FrameFault> {
+        if planted!(GoneAnalyzerNormal) && answer == Err(AnalyzerFault::NoSpare) {
+            let (level, cause) = (Level::Normal, 0);
+            return Ok(Verdict { level, cause });
+        }
         let Some(flap) = &mut self.flap else {
             return answer.map_err(FrameFault::Module);
         };
         match answer {
-            Ok(verdict) if flap.observe(at, verdict.level) => {
+            Ok(verdict) if flap.observe(at, verdict.level) && !planted!(FlappingBelieved) => {
                 flap.reset();
                 Err(FrameFault::Flapping)
             }
@@ -94,9 +98,12 @@ impl Judge {
         let failed = |tag| sample(tag, 0.0, Quality::Bad, Cause::AnalyzerFailed);
         let Some(behind) = position.checked_sub(self.outputs.len()) else {
             let tag = *self.outputs.get(position)?;
-            let Ok(_) = judged else {
+            if judged.is_err() {
+                if planted!(FailedOutputsStayGood) {
+                    return Some(good(tag, 20.0));
+                }
                 return Some(failed(tag));
-            };
+            }
             // One that is missing was not written: bad.
             let output = outputs.get(position).copied().unwrap_or(OutputValue::BAD);
             return Some(match output.quality {

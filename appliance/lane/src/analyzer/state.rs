@@ -1,7 +1,7 @@
 //! One analyzer as the lane keeps it: when it is due, what it is given, whether what it says may count.
 
 use appliance_sandbox::{InputValue, OutputValue};
-use drivers_frame::{BlockHead, Cause, DurNs, MonoNs, Quality};
+use drivers_frame::{BlockHead, Cause, DurNs, MonoNs, Quality, planted};
 use rules_bundle::{AnalyzerClass, AnalyzerInput, AnalyzerPlan, LanePlan, Trigger};
 
 use super::Judge;
@@ -170,13 +170,16 @@ impl Analyzer {
             return;
         }
         let follows = waveform.continues == Some(head.sequence);
-        waveform.block = Some((head.sequence, head.gap || !follows));
+        let gap = (head.gap || !follows) && !planted!(BlockGapUntold);
+        waveform.block = Some((head.sequence, gap));
         self.news = Some(head.at);
     }
 
     /// What came instead of a block of a waveform cannot be used.
     pub(crate) fn bad_block(&mut self, waveform: usize, at: MonoNs, cause: Cause) {
-        if let Some(waveform) = self.waveform_of(waveform) {
+        if let Some(waveform) = self.waveform_of(waveform)
+            && !planted!(BadBlockIgnored)
+        {
             waveform.bad = Some((at, cause));
         }
     }
@@ -276,7 +279,11 @@ impl Analyzer {
             let shown = (view.at, view.quality);
             *value = InputValue {
                 value: if usable { scaled } else { 0.0 },
-                quality: view.quality,
+                quality: if planted!(BadInputAsGood) {
+                    Quality::Good
+                } else {
+                    view.quality
+                },
                 changed: shown != *seen,
             };
             *seen = shown;

@@ -1,7 +1,7 @@
 //! Analyzers: who is due, what it is given, what becomes of its answer.
 
 use appliance_sandbox::AnalyzerFault;
-use drivers_frame::{Block, Cause, MonoNs, Quality, Sample, WaveformId};
+use drivers_frame::{Block, Cause, MonoNs, Quality, Sample, WaveformId, planted};
 
 use super::{Lane, RuleEngine};
 use crate::analyzer::{Analyzer, AnalyzerEngine, AnalyzerView, Call, Due, FrameFault, ReplayNews};
@@ -186,10 +186,14 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
     /// What was judged becomes samples of the analyzer's tags, in this tick.
     fn conclude(&mut self, index: usize, analyzer: u16, judged: Judged, at: MonoNs, now: MonoNs) {
         let mut position = 0;
+        let shown = match self.analyzers.get(index).and_then(|state| state.view.last) {
+            Some(Ok(before)) if judged.is_err() && planted!(DeclaredVerdictLate) => Ok(before),
+            _ => judged,
+        };
         while let Some(sample) = self
             .analyzers
             .get(index)
-            .and_then(|state| state.judge.sample(position, judged, &state.outputs, at))
+            .and_then(|state| state.judge.sample(position, shown, &state.outputs, at))
         {
             self.ingest(&sample);
             position = position.saturating_add(1);

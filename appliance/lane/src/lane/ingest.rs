@@ -220,7 +220,9 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         }
         self.look_at_votings_of(index);
         self.see_permissions_of(index, at);
-        self.tell_analyzers(index, at);
+        if !planted!(StaleInputUntold) {
+            self.tell_analyzers(index, at);
+        }
         if let Ok(tag) = u16::try_from(index) {
             self.refresh_qualities_of(TagId(tag), at);
         }

@@ -10,7 +10,7 @@ mod view;
 
 use appliance_output::Permit;
 use appliance_sandbox::{CallFault, RuleModule};
-use drivers_frame::{Block, DurNs, MonoNs, TagId};
+use drivers_frame::{Block, DurNs, MonoNs, TagId, planted};
 use rt_config::limits;
 use rules_bundle::{LanePlan, Multiplier};
 
@@ -324,7 +324,9 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         self.spare_the_due(now);
         self.notice_stale(now);
         self.signature.pass(Stage::Freshness);
-        self.run_analyzers(now);
+        if !planted!(DerivedTickLate) {
+            self.run_analyzers(now);
+        }
         self.signature.pass(Stage::Analyzers);
         self.run_timers(now);
         self.signature.pass(Stage::Timers);
@@ -346,6 +348,9 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         self.signature.pass(Stage::Reset);
         self.verify_slice(now);
         self.signature.pass(Stage::Memory);
+        if planted!(DerivedTickLate) {
+            self.run_analyzers(now);
+        }
     }
 
     /// Evaluates every rule once without effect, so that the first real tick finds code and data in memory.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use drivers_frame::block::{Block, BlockFault};
-use drivers_frame::{DurNs, MonoNs, Quality, Scaling};
+use drivers_frame::{DurNs, MonoNs, Quality, Scaling, planted};
 use rt_config::{limits, reserve};
 use rules_sdk_abi::{Flags, Header, SampleFormat, VALUE_BYTES, Verdict, encode_header, export};
 use wasmtime::{Instance, Memory, Store, TypedFunc};
@@ -275,7 +275,12 @@ impl AnalyzerInstance {
                 .map_err(|error| AnalyzerFault::of(&error, fuel))
         })?;
         let used = used(&self.store, fuel)?;
-        let verdict = Verdict::unpack(packed, spec.causes)
+        let causes = if planted!(UnknownCauseAccepted) {
+            u8::MAX
+        } else {
+            spec.causes
+        };
+        let verdict = Verdict::unpack(packed, causes)
             .map_err(|nonsense| AnalyzerFault::NonsenseVerdict(nonsense.0))?;
         self.restarted = false;
         if let Err(fault) = self.read(outputs) {
@@ -506,7 +511,7 @@ fn read_output(cell: &[u8; 16], (min, max): (f64, f64)) -> Result<OutputValue, O
     if !value.is_finite() {
         return Err(OutputFault::NotFinite);
     }
-    if value < min || value > max {
+    if (value < min || value > max) && !planted!(OutputRangeUnchecked) {
         return Err(OutputFault::OutOfRange);
     }
     Ok(OutputValue { value, quality })

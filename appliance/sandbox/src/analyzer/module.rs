@@ -149,6 +149,14 @@ impl AnalyzerModule {
         Self::checked(engine, module, spec)
     }
 
+    /// The same code for another use of it: other parameters, other bounds. Compiles nothing.
+    ///
+    /// # Errors
+    /// [`AnalyzerError`], as of [`AnalyzerModule::load`].
+    pub fn with_spec(&self, spec: AnalyzerSpec) -> Result<Self, AnalyzerError> {
+        Self::checked(&self.engine, self.module.clone(), spec)
+    }
+
     fn checked(engine: &Engine, module: Module, spec: AnalyzerSpec) -> Result<Self, AnalyzerError> {
         let imports = module.imports().len();
         if imports != 0 {

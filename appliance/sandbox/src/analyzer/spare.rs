@@ -1,5 +1,6 @@
 //! Warm spares: an instance that was lost is replaced on the lane by one that waits, and dropped elsewhere.
 
+use drivers_frame::planted;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::fault::AnalyzerFault;
@@ -92,6 +93,9 @@ impl Analyzer {
     /// Takes the instance out of its seat and puts a spare in: after a fault, or because it flaps. False when no spare is
     /// ready: the seat is empty until one is.
     pub fn replace(&mut self) -> bool {
+        if planted!(LostInstanceKept) {
+            return true;
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.restart();
         }

@@ -152,6 +152,7 @@ impl Oracle {
 
     fn ticked(&mut self, scenario: &Scenario, guard: &Guard, now: u64, coverage: &mut Coverage) {
         self.judge_tags(scenario, guard, now, coverage);
+        self.judge_analyzers(scenario, guard, now, coverage);
         self.judge_switches(scenario, guard, now, coverage);
         self.compare_channels(scenario, guard, now, coverage);
         for index in 0..scenario.rules.len() {

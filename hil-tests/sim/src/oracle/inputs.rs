@@ -113,6 +113,7 @@ impl Oracle {
                 self.held_from.saturating_sub(scenario.tags[tag].way_max)
             }
             Origin::Mqtt { .. } => at.saturating_sub(scenario.tags[tag].way_max),
+            Origin::Derived { .. } => return,
         };
         if read_at < earliest {
             let age = (earliest - read_at) / 1_000;
@@ -138,6 +139,9 @@ impl Oracle {
                 continue;
             };
             let fresh = std::mem::take(&mut self.tags[index].fresh);
+            if self.is_derived_in_the_tick(scenario, index) {
+                continue;
+            }
             if view.quality.is_usable() {
                 self.judge_comeback(index, tag, &view, now);
                 self.judge_believed(index, tag, &view, now, coverage);
@@ -186,8 +190,9 @@ impl Oracle {
             return;
         };
         // What arrived before the tick that saw it fall may have waited in the queue.
-        let early =
-            fell > self.held_until + LATE_SEEN && view.at.as_ns() + LATE_SEEN < fell + tag.quiet;
+        let early = tag.quiet > 0
+            && fell > self.held_until + LATE_SEEN
+            && view.at.as_ns() + LATE_SEEN < fell + tag.quiet;
         if early {
             self.fail(
                 "I6",

@@ -5,6 +5,7 @@
 //! (I8).
 
 mod acts;
+mod analyzers;
 mod events;
 mod inputs;
 mod letters;
@@ -13,20 +14,24 @@ mod rules;
 mod stops;
 mod switches;
 mod truth;
+mod twin;
 mod votings;
+mod waves;
 
 use std::collections::VecDeque;
 
 use appliance_lane::{LatchCause, RuleState};
 
+use analyzers::AnalyzerSeen;
 use letters::TopicSeen;
 pub use letters::{Letter, Written};
 pub use stops::Machines;
 use switches::SwitchSeen;
 use votings::ChannelSeen;
+use waves::WaveSeen;
 
 use crate::reading::Readings;
-use crate::scenario::{MS, Scenario, TURN_MAX, Voting, WAY_MAX};
+use crate::scenario::{Analyzer, MS, Scenario, TURN_MAX, Voting, WAY_MAX};
 
 /// What was broken, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +149,10 @@ pub struct Oracle {
     channels: Vec<Vec<ChannelSeen>>,
     /// The bypass in force in each voting: its channel, and when it ends.
     bypassed: Vec<Option<(usize, u64)>>,
+    analyzers: Vec<AnalyzerSeen>,
+    /// What the analyzers are, for a start anew.
+    drawn: Vec<Analyzer>,
+    waves: Vec<WaveSeen>,
 }
 
 impl Oracle {
@@ -186,6 +195,9 @@ impl Oracle {
             votings: scenario.votings.clone(),
             channels: no_channels(&scenario.votings),
             bypassed: vec![None; scenario.votings.len()],
+            analyzers: seen_anew(&scenario.analyzers, 0),
+            drawn: scenario.analyzers.clone(),
+            waves: vec![WaveSeen::default(); scenario.waves.len()],
         }
     }
 
@@ -212,6 +224,8 @@ impl Oracle {
         self.bypassed.fill(None);
         self.topics.iter_mut().for_each(TopicSeen::restarted);
         self.channels = no_channels(&self.votings);
+        self.analyzers = seen_anew(&self.drawn, now);
+        self.waves.iter_mut().for_each(WaveSeen::restarted);
         for tag in &mut self.tags {
             *tag = TagSeen {
                 unusable_at: now,
@@ -242,6 +256,11 @@ impl Oracle {
     pub fn held_until(&self) -> u64 {
         self.held_until
     }
+}
+
+fn seen_anew(analyzers: &[Analyzer], now: u64) -> Vec<AnalyzerSeen> {
+    let anew = |analyzer| AnalyzerSeen::new(analyzer, now);
+    analyzers.iter().map(anew).collect()
 }
 
 fn no_channels(votings: &[Voting]) -> Vec<Vec<ChannelSeen>> {

@@ -8,7 +8,7 @@ use super::truth::Truth;
 use super::{LATE_SEEN, Oracle, longest_stale};
 use crate::coverage::Coverage;
 use crate::guard::Guard;
-use crate::scenario::{Cond, Debounce, MS, Rule, Scenario, TURN_MAX};
+use crate::scenario::{Cond, Debounce, Derived, Kind, MS, Rule, Scenario, TURN_MAX};
 use crate::sometimes;
 
 impl Oracle {
@@ -35,6 +35,24 @@ impl Oracle {
             state == RuleState::Active && cause == RuleCause::BadInput
         );
         sometimes!(coverage, "rule pending", state == RuleState::Pending);
+        let fired = state == RuleState::Active
+            && cause == RuleCause::Condition
+            && self.rules[index].state != RuleState::Active
+            && !rule.stops.is_empty();
+        let over = |derived: Derived| {
+            let own = |tag: &usize| matches!(scenario.tags[*tag].kind, Kind::Derived { what, .. } if what == derived);
+            rule.cond.tags().iter().any(own)
+        };
+        sometimes!(
+            coverage,
+            "a verdict stopped an output",
+            fired && over(Derived::Verdict)
+        );
+        sometimes!(
+            coverage,
+            "a derived value stopped an output",
+            fired && over(Derived::Peak)
+        );
         sometimes!(
             coverage,
             "delay not reached",
@@ -82,6 +100,7 @@ impl Oracle {
         if truth.is_none() {
             self.judge_window(scenario, index, state, now, waiting_allowed);
         }
+        let late = answered_late(scenario, &rule.cond);
         let seen = &mut self.rules[index];
         let before = std::mem::replace(&mut seen.state, state);
         let not_true_at = seen.not_true_at;
@@ -100,7 +119,7 @@ impl Oracle {
         };
         if let (Some(since), RuleState::Active, RuleState::Normal) = (seen_false_at, before, state)
             && !inhibited
-            && now + LATE_SEEN < since + rule.off_delay
+            && now + LATE_SEEN + late < since + rule.off_delay
             // After a hang the samples that are taken are as old as it was long.
             && since > self.held_until + LATE_SEEN
         {
@@ -149,8 +168,8 @@ impl Oracle {
                 let since = seen_true_at.unwrap_or(now);
                 match state {
                     RuleState::Active => {
-                        let early =
-                            before != RuleState::Active && now - not_true_at + MS < rule.on_delay;
+                        let early = before != RuleState::Active
+                            && now - not_true_at + MS + late < rule.on_delay;
                         if early {
                             self.fail(
                                 "I1",
@@ -286,4 +305,16 @@ impl Oracle {
             self.fail("I1", now, format!("rule {index} still waits"));
         }
     }
+}
+
+/// How much later than it says a value may arrive: delays count from what class background was asked about, not from its
+/// answer.
+fn answered_late(scenario: &Scenario, cond: &Cond) -> u64 {
+    let late = |tag: &usize| match scenario.tags[*tag].kind {
+        Kind::Derived { analyzer, .. } if scenario.analyzers[analyzer].background => {
+            scenario.tags[*tag].stale_after
+        }
+        _ => 0,
+    };
+    cond.tags().iter().map(late).max().unwrap_or(0)
 }

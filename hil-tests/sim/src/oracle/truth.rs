@@ -18,6 +18,7 @@ impl Oracle {
     /// The plant's levels changed. Returns the rules that came to be true.
     pub fn levels_changed(&mut self, scenario: &Scenario, now: u64) -> Vec<usize> {
         let mut began = Vec::new();
+        self.derive(scenario);
         for (index, rule) in scenario.rules.iter().enumerate() {
             let can = |permission: &Option<Permission>| {
                 let can = |permission| self.can_be_permitted(scenario, permission, now);

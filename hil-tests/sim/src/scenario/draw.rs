@@ -11,6 +11,7 @@ use super::{
     Cond, Debounce, Deviation, Envelope, GRAIN, HostKind, Kind, MS, Origin, Output, PORT,
     Permission, RANGE_MAX, Rule, Scenario, TURN_MAX, Tag, Voting, WAY_MAX,
 };
+use crate::analysis::module;
 use crate::rng::Rng;
 
 fn codec() -> ValueCodec {
@@ -438,6 +439,8 @@ fn votings(rng: &mut Rng, rules: &mut Vec<Rule>, tags: &[Tag], outputs: usize) -
 impl Scenario {
     /// Draws a world.
     pub fn draw(rng: &mut Rng) -> Self {
+        // A stream of its own that takes nothing from the other: without analyzers a seed is what it was before there were any.
+        let mut analysis = Rng::new(rng.clone().next() ^ 0xA7A1);
         let mut hosts = Vec::new();
         let mut tags = Vec::new();
         let mut devices = Vec::new();
@@ -473,6 +476,15 @@ impl Scenario {
         }
         let votings = votings(rng, &mut rules, &tags, outputs.len());
         let groups = group(rng, &mut outputs);
+        feedbacks(rng, &mut outputs, &mut devices, &mut tags);
+        escalations(rng, &mut outputs);
+        permissions(rng, &mut rules, &mut devices, &mut tags);
+        let button = rng
+            .chance(450)
+            .then(|| bit(rng, Kind::Button, 23, &mut devices, &mut tags));
+        let drawn = super::analyzer::draw(&mut analysis, &mut devices, &mut tags, outputs.len());
+        let wave_plans = drawn.wave_plans();
+        rules.extend(drawn.rules);
         for rule in &mut rules {
             // What one output of a group is stopped for, all are.
             rule.stops = (0..outputs.len())
@@ -483,12 +495,6 @@ impl Scenario {
                 })
                 .collect();
         }
-        feedbacks(rng, &mut outputs, &mut devices, &mut tags);
-        escalations(rng, &mut outputs);
-        permissions(rng, &mut rules, &mut devices, &mut tags);
-        let button = rng
-            .chance(450)
-            .then(|| bit(rng, Kind::Button, 23, &mut devices, &mut tags));
         let queue = devices
             .iter()
             .enumerate()
@@ -506,12 +512,13 @@ impl Scenario {
         plan.reset_button = button.map(|tag| ResetButtonPlan {
             tag: TagId(tag as u16),
         });
+        plan.waveforms = wave_plans;
         Plan {
             name: "sim".into(),
             version: "1".into(),
             description: String::new(),
             lanes: vec![plan.clone()],
-            modules: vec![],
+            modules: super::analyzer::modules(&drawn.analyzers),
             blocks: vec![],
             alerts: None,
             vouched: rules_bundle::Vouched::Program,
@@ -523,6 +530,9 @@ impl Scenario {
             tags,
             rules,
             votings,
+            modules: drawn.analyzers.iter().map(module::of).collect(),
+            analyzers: drawn.analyzers,
+            waves: drawn.waves,
             outputs,
             queue,
             threaded: rng.chance(400),

@@ -2,13 +2,18 @@
 //!
 //! The words are in here; `draw` draws them, `plan` says them to the lane.
 
+mod analyzer;
 mod cond;
 mod draw;
 mod envelope;
 mod plan;
 
+use appliance_sandbox::AnalyzerModule;
 use rules_bundle::{LanePlan, Table};
 
+pub use analyzer::{
+    Analyzer, BLOCK_SAMPLES, DERIVED, Derived, SAMPLE_STEP, TRICKS, Trick, Wave, shown, topic,
+};
 pub use cond::Cond;
 pub use envelope::{Envelope, KEY, SOURCE};
 
@@ -72,6 +77,11 @@ pub enum Origin {
         /// Time between two messages.
         period: u64,
     },
+    /// An analyzer.
+    Derived {
+        /// Index of the device.
+        device: usize,
+    },
 }
 
 /// What a tag tells.
@@ -85,6 +95,13 @@ pub enum Kind {
     Switch,
     /// A bit that is true while the reset button is pressed.
     Button,
+    /// What an analyzer derives.
+    Derived {
+        /// Index of the analyzer.
+        analyzer: usize,
+        /// Which of it.
+        what: Derived,
+    },
 }
 
 /// A tag.
@@ -104,7 +121,8 @@ pub struct Tag {
     pub rate: Option<(f64, u8)>,
     /// Smallest movement of a living sensor, and how long it may be without.
     pub frozen: Option<(f64, u64)>,
-    /// Longest time from the reading to the arrival of a value that may be believed.
+    /// Longest time from the reading to the arrival of a value that may be believed. Of what is derived: to what is derived
+    /// from it, or from its loss.
     pub way_max: u64,
     /// What its messages are wrapped in.
     pub envelope: Option<Envelope>,
@@ -114,12 +132,17 @@ impl Tag {
     /// The device's index.
     pub fn device(&self) -> usize {
         match self.origin {
-            Origin::Modbus { device, .. } | Origin::Mqtt { device, .. } => device,
+            Origin::Modbus { device, .. }
+            | Origin::Mqtt { device, .. }
+            | Origin::Derived { device } => device,
         }
     }
 
     /// Within which a change of the plant is seen, or the tag is bad.
     pub fn seen_within(&self) -> u64 {
+        if matches!(self.origin, Origin::Derived { .. }) {
+            return self.way_max;
+        }
         self.stale_after + self.way_max + self.frozen.map_or(0, |(_, lasting)| lasting)
     }
 }
@@ -218,7 +241,7 @@ pub enum HostKind {
 }
 
 /// One run's world, before anything happens.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Scenario {
     /// Hosts, by the number of their address.
     pub hosts: Vec<HostKind>,
@@ -228,6 +251,12 @@ pub struct Scenario {
     pub rules: Vec<Rule>,
     /// Votings.
     pub votings: Vec<Voting>,
+    /// Analyzers, in the order of the lane.
+    pub analyzers: Vec<Analyzer>,
+    /// Their modules, with their parameters.
+    pub modules: Vec<AnalyzerModule>,
+    /// Waveforms.
+    pub waves: Vec<Wave>,
     /// Outputs.
     pub outputs: Vec<Output>,
     /// Samples in the queue of each device.

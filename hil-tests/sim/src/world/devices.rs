@@ -124,7 +124,7 @@ impl World {
         }
         match self.scenario.tags[tag].kind {
             Kind::Level => {}
-            Kind::Contact(_) | Kind::Button => return,
+            Kind::Contact(_) | Kind::Button | Kind::Derived { .. } => return,
             Kind::Switch => return self.turn_switch(tag),
         }
         let old = self.oracle.levels[tag];

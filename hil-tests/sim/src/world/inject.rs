@@ -6,7 +6,7 @@ use drivers_frame::TagId;
 use super::{Options, World};
 use crate::fault::Fault;
 use crate::oracle::{Violation, lapse};
-use crate::scenario::{Cond, HostKind, MS};
+use crate::scenario::{Cond, HostKind, Kind, MS};
 
 /// What came of one injected fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,9 @@ impl World {
                 continue;
             }
             let tag = rule.cond.tags()[0];
+            if self.scenario.tags[tag].kind != Kind::Level {
+                continue;
+            }
             for (host, kind) in self.scenario.hosts.iter().enumerate() {
                 let hit = match kind {
                     HostKind::Input(device) => {

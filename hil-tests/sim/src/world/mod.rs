@@ -3,6 +3,7 @@
 //! The loop over events is in here; what the events do is in `threads` (the guard's), `devices`, `demands` (what is
 //! judged at the coils and in the plant), `trouble` and `people`; `inject` is the campaign of single faults.
 
+mod analysis;
 mod demands;
 mod devices;
 mod inject;
@@ -15,6 +16,7 @@ mod wall;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+pub use analysis::samples as block_samples;
 pub use inject::{Injection, run_injection};
 
 use crate::coverage::Coverage;
@@ -50,6 +52,12 @@ enum Ev {
     Late(usize, usize),
     /// A sensor publishes.
     Publish(usize),
+    /// A waveform's source publishes a block.
+    Block(usize),
+    /// Class background does a job.
+    Work,
+    /// What makes spares takes a turn for an analyzer.
+    Serve(usize),
     /// Something goes wrong somewhere.
     Trouble,
     /// A partition or refusal ends.
@@ -116,6 +124,10 @@ pub struct World {
     pub(crate) unfriendly: bool,
     pub(crate) rng: Rng,
     device_rng: Rng,
+    /// What only analyzers and waveforms draw.
+    analysis_rng: Rng,
+    /// Until when class background gets no time.
+    behind_until: u64,
     net: SharedNet,
     guard: Option<Guard>,
     oracle: Oracle,
@@ -171,7 +183,7 @@ impl World {
             .iter()
             .map(|tag| match tag.kind {
                 Kind::Level | Kind::Contact(_) => rng.between(10, 40) as f64,
-                Kind::Switch | Kind::Button => 0.0,
+                Kind::Switch | Kind::Button | Kind::Derived { .. } => 0.0,
             })
             .collect();
         let mut world = Self {
@@ -188,6 +200,8 @@ impl World {
             mastered: vec![0; scenario.outputs.len()],
             troubled_until: vec![0; scenario.hosts.len()],
             excused: vec![0; scenario.outputs.len()],
+            analysis_rng: Rng::new(seed ^ 0xA7A1),
+            behind_until: 0,
             device_rng: rng.fork(),
             unfriendly: options.troubled,
             rng,
@@ -215,11 +229,23 @@ impl World {
         world.net.borrow_mut().unfriendly = options.troubled;
         world.start_guard();
         for tag in 0..world.scenario.tags.len() {
+            if matches!(world.scenario.tags[tag].origin, Origin::Derived { .. }) {
+                continue;
+            }
             let wait = world.rng.between(500, 4_000) * MS;
             world.at(wait, Ev::Level(tag));
             if let Origin::Mqtt { period, .. } = world.scenario.tags[tag].origin {
                 world.at(period, Ev::Publish(tag));
             }
+        }
+        for wave in 0..world.scenario.waves.len() {
+            world.at(world.scenario.waves[wave].period, Ev::Block(wave));
+        }
+        for analyzer in 0..world.scenario.analyzers.len() {
+            world.at(
+                world.scenario.analyzers[analyzer].service,
+                Ev::Serve(analyzer),
+            );
         }
         world.at(1_500 * MS, Ev::Trouble);
         world.at(300 * MS, Ev::Operate);
@@ -323,6 +349,7 @@ impl World {
             match known.kind {
                 Kind::Level | Kind::Contact(_) => self.oracle.levels[tag] = 20.0,
                 Kind::Switch | Kind::Button => self.oracle.switched(tag, false, self.now),
+                Kind::Derived { .. } => {}
             }
         }
     }
@@ -356,6 +383,9 @@ impl World {
             Ev::Level(tag) => self.level(tag),
             Ev::LetGo(tag) => self.oracle.switched(tag, false, self.now),
             Ev::Publish(tag) => self.publish(tag),
+            Ev::Block(wave) => self.publish_block(wave),
+            Ev::Work => self.work(),
+            Ev::Serve(analyzer) => self.serve(analyzer),
             Ev::Late(host, index) => self.deliver_late(host, index),
             Ev::Trouble => self.trouble(),
             Ev::Mend(host) => {

@@ -126,6 +126,7 @@ impl World {
         self.oracle
             .turned(&self.scenario, &guard, self.now, &mut self.coverage);
         self.count_shown(&guard);
+        self.hand_over(&mut guard);
         self.judge_poison(&guard);
         self.judge_escalation(&guard);
         self.judge_dark(&guard);
@@ -194,7 +195,11 @@ impl World {
     }
 
     /// Shows the judge what was handed over, sent and taken.
-    fn look(&mut self, guard: &mut Guard) {
+    pub(super) fn look(&mut self, guard: &mut Guard) {
+        for answered in std::mem::take(&mut guard.answered) {
+            self.oracle
+                .answered(&self.scenario, &answered, self.now, &mut self.coverage);
+        }
         for frame in std::mem::take(&mut guard.pushed) {
             for sample in &frame.samples {
                 self.digest.add(sample.value.to_bits());
