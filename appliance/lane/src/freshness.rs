@@ -3,8 +3,12 @@
 //! Tags with the same `stale_after` form a class, a ring ordered by arrival. A sample moves its tag to the end: constant
 //! time. Only the head of a class can be the next to go stale, so a tick looks at one tag a class
 //! (at most `STALE_CLASSES_MAX`) and not at 16,384.
+//!
+//! What an analyzer derives is as old as what caused its frame, and comes later, by as much as class background was busy or the
+//! lane was held up. At the end of another's ring it would wait behind what is newer, and be believed meanwhile: each
+//! analyzer has a class of its own, in which what comes later is newer.
 
-use drivers_frame::{DurNs, MonoNs, TagId};
+use drivers_frame::{DeviceId, DurNs, MonoNs, TagId};
 use rt_config::limits;
 
 /// No tag has this index: [`limits::TAGS_MAX`] is far below.
@@ -21,6 +25,8 @@ struct Node {
 
 struct Class {
     stale_after: DurNs,
+    /// The analyzer, where it is one's own.
+    analyzer: Option<DeviceId>,
     /// The tag that waits longest; the one before it in the ring is the newest. [`NONE`] when all are stale.
     head: u16,
 }
@@ -33,22 +39,29 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     /// All tags count as received at `start`, so that one that never arrives goes stale after its own time.
-    /// `None` when there are more distinct `stale_after` values than a tick may look at.
-    pub(crate) fn new(stale_after: impl Iterator<Item = DurNs>, start: MonoNs) -> Option<Self> {
+    /// Of what an analyzer derives, beside its `stale_after`, its device. `None` when there are more distinct `stale_after`
+    /// values than a tick may look at.
+    pub(crate) fn new(
+        stale_after: impl Iterator<Item = (DurNs, Option<DeviceId>)>,
+        start: MonoNs,
+    ) -> Option<Self> {
         let mut classes: Vec<Class> = Vec::new();
         let mut nodes = Vec::new();
-        for span in stale_after {
-            let class = match classes.iter().position(|class| class.stale_after == span) {
+        for (span, analyzer) in stale_after {
+            let own = |class: &Class| class.stale_after == span && class.analyzer == analyzer;
+            let class = match classes.iter().position(own) {
                 Some(class) => class,
                 None => {
                     classes.push(Class {
                         stale_after: span,
+                        analyzer,
                         head: NONE,
                     });
                     classes.len().checked_sub(1)?
                 }
             };
-            if classes.len() > limits::STALE_CLASSES_MAX {
+            let of_drivers = classes.iter().filter(|class| class.analyzer.is_none());
+            if of_drivers.count() > limits::STALE_CLASSES_MAX {
                 return None;
             }
             nodes.push(Node {
@@ -180,7 +193,9 @@ mod tests {
     #[test]
     fn a_tag_that_never_arrives_goes_stale_after_its_own_time() {
         let mut freshness = Freshness::new(
-            [DurNs::from_ms(10), DurNs::from_ms(30)].into_iter(),
+            [DurNs::from_ms(10), DurNs::from_ms(30)]
+                .into_iter()
+                .map(|span| (span, None)),
             ms(100),
         )
         .unwrap();
@@ -199,7 +214,7 @@ mod tests {
 
     #[test]
     fn more_classes_than_a_tick_may_look_at_are_refused() {
-        let spans = |count: u64| (1..=count).map(DurNs::from_ms);
+        let spans = |count: u64| (1..=count).map(|ms| (DurNs::from_ms(ms), None));
         assert!(Freshness::new(spans(limits::STALE_CLASSES_MAX as u64), ms(0)).is_some());
         assert!(Freshness::new(spans(limits::STALE_CLASSES_MAX as u64 + 1), ms(0)).is_none());
     }
@@ -212,7 +227,7 @@ mod tests {
         ) {
             let spans = [5_u64, 9, 14];
             let span = |tag: u16| spans[usize::from(tag) % spans.len()];
-            let mut freshness = Freshness::new((0..12).map(|tag| DurNs::from_ms(span(tag))), ms(0)).unwrap();
+            let mut freshness = Freshness::new((0..12).map(|tag| (DurNs::from_ms(span(tag)), None)), ms(0)).unwrap();
             let mut model = [Some(0_u64); 12];
             let mut now = 0;
             for (tag, wait) in steps {

@@ -220,11 +220,10 @@ impl<E: RuleEngine, A: AnalyzerEngine> Lane<E, A> {
         engine_of_analyzers: A,
         start: MonoNs,
     ) -> Result<Self, LaneError> {
-        let freshness = Freshness::new(plan.tags.iter().map(|tag| tag.stale_after), start).ok_or(
-            LaneError::TooManyStaleClasses {
+        let freshness =
+            Freshness::new(tags::freshness(plan), start).ok_or(LaneError::TooManyStaleClasses {
                 max: limits::STALE_CLASSES_MAX,
-            },
-        )?;
+            })?;
         let as_index = |slot: u32| usize::try_from(slot).unwrap_or(usize::MAX);
         let settings = settings::settings(plan);
         let timed = (0_u16..)

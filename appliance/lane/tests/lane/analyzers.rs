@@ -749,6 +749,25 @@ fn i4_what_is_derived_from_what_came_too_long_ago_does_not_count_in_the_tick_tha
 }
 
 #[test]
+fn i4_what_class_background_says_too_late_is_stale_whatever_else_is_fresh() {
+    let mut background = analyzer(RMS, &[SPEED]);
+    background.class = AnalyzerClass::Background;
+    let mut bench = Bench::new(&plan_with(vec![background]));
+    bench.lane.tick(ms(300));
+    // Tags with the same `stale_after`: newer ones arrive first.
+    bench.sample_at(SPEED, 1.0, ms(500));
+    bench.sample_at(1, 1.0, ms(500));
+    for tag in [RMS, VERDICT, CAUSE] {
+        bench.sample_at(tag, 0.0, ms(290));
+    }
+    bench.lane.tick(ms(500));
+    assert_eq!(bench.tag(SPEED).0, Quality::Good);
+    for tag in [RMS, VERDICT, CAUSE] {
+        assert_eq!(bench.tag(tag).0, Quality::Stale, "I4: tag {tag}");
+    }
+}
+
+#[test]
 fn h40_a_canary_that_does_not_come_back_in_time_makes_the_analyzer_bad_until_it_does() {
     let canary = CanaryPlan {
         every: DurNs::from_ms(1_000),
