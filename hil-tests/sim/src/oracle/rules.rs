@@ -100,7 +100,8 @@ impl Oracle {
         if truth.is_none() {
             self.judge_window(scenario, index, state, now, waiting_allowed);
         }
-        let late = answered_late(scenario, &rule.cond);
+        let hung = self.rules[index].not_true_at <= self.held_until + LATE_SEEN;
+        let late = answered_late(scenario, &rule.cond, hung);
         let seen = &mut self.rules[index];
         let before = std::mem::replace(&mut seen.state, state);
         let not_true_at = seen.not_true_at;
@@ -307,14 +308,19 @@ impl Oracle {
     }
 }
 
-/// How much later than it says a value may arrive: delays count from what class background was asked about, not from its
-/// answer.
-fn answered_late(scenario: &Scenario, cond: &Cond) -> u64 {
+/// How much later than it says a value may come: delays count from what an analyzer was asked about, not from its answer.
+/// Class background answers when it can, and after a hang blocks are taken one a tick.
+fn answered_late(scenario: &Scenario, cond: &Cond, hung: bool) -> u64 {
     let late = |tag: &usize| match scenario.tags[*tag].kind {
-        Kind::Derived { analyzer, .. } if scenario.analyzers[analyzer].background => {
-            scenario.tags[*tag].stale_after
-        }
-        _ => 0,
+        Kind::Derived { analyzer, .. } => scenario.analyzers[analyzer].background || hung,
+        _ => false,
     };
-    cond.tags().iter().map(late).max().unwrap_or(0)
+    if cond.tags().iter().any(late) {
+        LATE_ANSWER
+    } else {
+        0
+    }
 }
+
+/// Longer than any delay: of what is answered late, only that it does stop is judged.
+const LATE_ANSWER: u64 = 10_000 * MS;
