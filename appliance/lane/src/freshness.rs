@@ -2,7 +2,7 @@
 //!
 //! Tags with the same `stale_after` form a class, a ring ordered by arrival. A sample moves its tag to the end: constant
 //! time. Only the head of a class can be the next to go stale, so a tick looks at one tag a class
-//! (at most `STALE_CLASSES_MAX`) and not at 16,384.
+//! (at most `STALE_CLASSES_MAX`, and one each analyzer) and not at 16,384.
 //!
 //! What an analyzer derives is as old as what caused its frame, and comes later, by as much as class background was busy or the
 //! lane was held up. At the end of another's ring it would wait behind what is newer, and be believed meanwhile: each

@@ -54,6 +54,14 @@ fn seeds_that_once_failed() {
             698,
             "H-57: a connection that broke on a stop was not told, and a controlled stop that nobody asked for went on",
         ),
+        (
+            15,
+            "I4: after a hang what an analyzer derived from what had come too long ago counted for one tick",
+        ),
+        (
+            995,
+            "I4: what class background said too late was believed as long as newer tags of the same stale_after",
+        ),
     ] {
         let options = Options::seconds(if cfg!(debug_assertions) { 45 } else { 60 });
         assert_eq!(run(seed, options).violation, None, "seed {seed}: {found}");
