@@ -13,9 +13,8 @@ mod shelf;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -82,7 +81,7 @@ pub(crate) struct LaneHandle {
 pub(crate) struct Parts {
     pub(crate) bundle: Bundle,
     pub(crate) listener: Listener,
-    pub(crate) signals: UnixStream,
+    pub(crate) signals: PipeReader,
     pub(crate) degraded: Vec<String>,
     pub(crate) lanes: Vec<LaneHandle>,
     pub(crate) sentinel: Sentinel,
@@ -143,7 +142,7 @@ pub(crate) struct Guard {
 
 struct Running {
     listener: Listener,
-    signals: UnixStream,
+    signals: PipeReader,
     degraded: Vec<String>,
     lanes: Vec<LaneHandle>,
     sentinel: Sentinel,

@@ -4,10 +4,9 @@ mod launch;
 mod prepare;
 mod sources;
 
-use std::io::Read;
+use std::io::{PipeReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -287,10 +286,11 @@ fn unvouched(plan: &Plan, allowed: bool) -> Result<Vec<String>, Refused> {
     }
 }
 
-/// SIGTERM and SIGINT as something to poll.
-fn signals() -> std::io::Result<UnixStream> {
-    let (read, write) = UnixStream::pair()?;
-    read.set_nonblocking(true)?;
+/// SIGTERM and SIGINT as something to poll. A pipe: the kernel lets any thread that is free take a signal, and the one call that
+/// the handler then makes must be on the list of each ([`crate::confine`]). That is `write`, not the `send` of a socket.
+pub(crate) fn signals() -> std::io::Result<PipeReader> {
+    let (read, write) = std::io::pipe()?;
+    rustix::io::ioctl_fionbio(&read, true)?;
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
     }
