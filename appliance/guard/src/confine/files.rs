@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, RulesetAttr, RulesetCreatedAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, PathFd, RulesetAttr, RulesetCreatedAttr,
     RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rules_bundle::{CheckPlan, LinkPlan, MqttPlan, Plan};
@@ -15,15 +16,8 @@ use crate::outside::Environment;
 /// Rights that this code knows. An older kernel grants the part that it knows; a newer one changes nothing.
 const KNOWN: ABI = ABI::V6;
 
-/// Accounts (rights of the control socket, read anew for each connection), the boot's number, our own memory, the hardware
-/// watchdog's facts.
-const READ: [&str; 5] = [
-    "/etc",
-    "/proc/self",
-    "/proc/sys/kernel/random",
-    "/sys/class/watchdog",
-    "/sys/devices",
-];
+/// Accounts (rights of the control socket, read anew for each connection), our own memory, the hardware watchdog's facts.
+const READ: [&str; 4] = ["/etc", "/proc/self", "/sys/class/watchdog", "/sys/devices"];
 /// What name services of this host load and read, where the pack names a host.
 const READ_FOR_NAMES: [&str; 13] = [
     "/usr",
@@ -121,8 +115,15 @@ fn folder(file: &Path) -> PathBuf {
     folder.unwrap_or(Path::new(".")).to_owned()
 }
 
+/// Names that stay known. A rule is about what a name stood for when it was made. Where memory is short the kernel forgets names
+/// that nobody uses, and procfs makes its files anew at the next look: no rule would be about those, and the guard could not
+/// read its own memory any more. A name that somebody holds is not forgotten.
+static HELD: OnceLock<Vec<PathFd>> = OnceLock::new();
+
 /// Closes everything else to the calling thread, and to every one that it starts from now on.
 pub(super) fn close(needs: &Needs) -> Result<RulesetStatus, RulesetError> {
+    // There is one process, and it is confined once.
+    HELD.get_or_init(|| needs.read.iter().flat_map(PathFd::new).collect());
     let mut scope = BitFlags::from(Scope::Signal);
     if !needs.abstract_address {
         scope |= Scope::AbstractUnixSocket;

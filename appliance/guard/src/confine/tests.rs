@@ -245,6 +245,66 @@ fn h43_files_and_ports_that_a_pack_does_not_need_are_closed() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Waits until the other side has made this file.
+fn await_file(path: &Path) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !path.exists() {
+        assert!(std::time::Instant::now() < until, "{}", path.display());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Of the test below.
+#[test]
+#[ignore = "only as a child of the test beside it"]
+fn child_whose_names_are_forgotten() {
+    let folder = std::path::PathBuf::from(std::env::var(DO).unwrap());
+    let needs = Needs {
+        read: vec!["/proc/self".into()],
+        write: vec![folder.clone()],
+        ..Needs::default()
+    };
+    super::files::close(&needs).unwrap();
+    assert!(rt_config::host::resident_bytes().is_some(), "before");
+    std::fs::write(folder.join("closed"), "").unwrap();
+    await_file(&folder.join("forgotten"));
+    assert!(rt_config::host::resident_bytes().is_some(), "H-34, H-43");
+}
+
+#[test]
+fn h34_h43_its_own_memory_can_be_read_after_the_kernel_has_forgotten_the_name() {
+    // The kernel forgets names when memory is short; here one procfs is made to forget all of its own.
+    const SCRIPT: &str = r#"
+        "$0" --exact confine::tests::child_whose_names_are_forgotten --ignored --quiet & child=$!
+        while [ ! -e "$1/closed" ] && kill -0 $child; do sleep 0.01; done
+        mount -o remount /proc && : > "$1/forgotten"
+        wait $child"#;
+    let own_procfs = |command: &[&std::ffi::OsStr]| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--pid", "--mount", "--fork"]);
+        unshare.arg("--mount-proc").args(command);
+        unshare
+    };
+    let remount = ["sh", "-c", "mount -o remount /proc"].map(AsRef::as_ref);
+    let possible = own_procfs(&remount).output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        not_tested("H-34, H-43", "no procfs of one's own can be had here");
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("tripline-forgotten-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = std::env::current_exe().unwrap();
+    let script = ["sh".as_ref(), "-c".as_ref(), SCRIPT.as_ref()];
+    let output = own_procfs(&script)
+        .args([&program, &folder])
+        .env(DO, &folder)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "H-34, H-43: {told}");
+}
+
 #[test]
 fn h43_without_walls_the_state_says_so() {
     let problems = process(&Needs::default(), true);
