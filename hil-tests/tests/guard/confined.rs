@@ -3,6 +3,7 @@
 //! The reaching is put into a guard built for that (feature `inject`); every other test here runs a guard that is confined
 //! the same way, and must never run into its walls.
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
@@ -42,9 +43,28 @@ fn said(guard: &Guard) -> String {
     std::fs::read_to_string(guard.site().file(SAID)).expect("it is there")
 }
 
+/// Whether the guard said at start that this kernel does not grant it that; then it is said that this is not tested.
+fn lacks(guard: &Guard, wall: &str) -> bool {
+    let degraded = guard.status().degraded;
+    let lack = degraded.iter().find(|lack| lack.contains(wall));
+    if let Some(lack) = lack {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or("a test");
+        // Past the test harness, which keeps what a passing test prints to itself.
+        let _ = writeln!(std::io::stderr(), "NOT TESTED: {test}: {lack}");
+    }
+    lack.is_some()
+}
+
+const NO_FILTER: &str = "system calls are not filtered";
+const NO_FILES: &str = "files are not closed";
+
 /// The guard ends by SIGSYS, the permit lapses, the next guard starts tripped.
 fn ends_by_sigsys(word: &str) {
     let Stand { mut guard, device } = armed();
+    if lacks(&guard, NO_FILTER) {
+        return;
+    }
     inject(&guard, word);
     let status = guard.wait_status();
     assert_eq!(status.signal(), Some(SIGSYS), "H-43: {word}: {status:?}");
@@ -76,7 +96,7 @@ fn h43_a_thread_without_a_list_of_its_own_starts_no_program_either() {
 #[test]
 fn h43_the_main_thread_reads_what_it_needs_and_nothing_else() {
     let stand = armed();
-    let confined = !said(&stand.guard).contains("files are not closed");
+    let confined = !lacks(&stand.guard, NO_FILES);
     let reads = |path: &str| {
         inject(&stand.guard, &format!("main_reads {path}"));
         let answer = format!("main_reads {path}: ");
@@ -105,17 +125,22 @@ fn h43_a_guard_is_confined_unless_it_is_told_otherwise_and_then_says_so() {
     let device = Device::default();
     device.show(HEALTHY);
     let bundle = packs::bundle(&Setup::default().yaml(device.address()));
+    // Those that this test was started with, as in a container, are everybody's.
+    let count = |status: &str| {
+        let mut lines = status.lines();
+        let count = lines.find_map(|line| line.strip_prefix("Seccomp_filters:"))?;
+        Some(count.trim().parse::<u32>().expect("a number"))
+    };
+    let own = std::fs::read_to_string("/proc/self/status").expect("it runs");
+    let own = count(&own);
     let filters = |guard: &Guard| {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", guard.pid())).expect("it runs");
         let mut filters: Vec<(String, u32)> = tasks
             .map(|task| {
                 let task = task.expect("a thread").path();
                 let read = |name: &str| std::fs::read_to_string(task.join(name)).expect("it runs");
-                let status = read("status");
-                let count = status
-                    .lines()
-                    .find_map(|line| line.strip_prefix("Seccomp_filters:"));
-                let count = count.map_or(0, |count| count.trim().parse().expect("a number"));
+                let count = count(&read("status")).zip(own);
+                let count = count.map_or(0, |(count, own)| count.saturating_sub(own));
                 (read("comm").trim().to_owned(), count)
             })
             .collect();
@@ -132,7 +157,14 @@ fn h43_a_guard_is_confined_unless_it_is_told_otherwise_and_then_says_so() {
     assert!(!told(&guard));
     // Two of the process, one of the thread.
     let all = ["kept", "lane-main", "sentinel", "tripline-guard"].map(|name| (name.to_owned(), 3));
-    wait_until("H-43: every thread is confined", || filters(&guard) == all);
+    if own.is_none() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOT TESTED: this kernel does not tell how many filters a thread has"
+        );
+    } else if !lacks(&guard, NO_FILTER) {
+        wait_until("H-43: every thread is confined", || filters(&guard) == all);
+    }
     guard.kill();
     let guard = Guard::start_with(&bundle, &["--unconfined"]);
     assert!(told(&guard), "H-43");
