@@ -8,6 +8,10 @@
 
 mod common;
 
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use appliance_control::{Actor, EventBody};
 use appliance_desk::broker::publisher_config;
 use appliance_desk::notice;
@@ -177,4 +181,29 @@ fn an_alert_from_before_its_rule_came_off_the_shelf_is_not_told_though_the_statu
     });
     assert_eq!(told.json["state"], "normal");
     assert_eq!(stage.relay.stop().counts.shelved, 1);
+}
+
+#[test]
+fn the_state_at_the_broker_follows_however_fast_events_come() {
+    let stage = Stage::build();
+    let state = |stage: &Stage| stage.state("tripline/press/status")["shelved"].clone();
+    until("the guard's state", || state(&stage).is_array());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                stage.guard.say(rule_event("hot", "danger", "active", 91.0));
+                // Well below the relay's own pace.
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        stage.guard.say(shelve("warm"));
+        let told = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            until("it is shelved", || {
+                state(&stage) == serde_json::json!(["warm"])
+            });
+        }));
+        done.store(true, Ordering::Release);
+        told.unwrap();
+    });
 }

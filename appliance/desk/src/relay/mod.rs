@@ -329,6 +329,8 @@ impl Worker {
         };
         match stream.next(wait) {
             Ok(Some(event)) => {
+                // One that came while this event was waited for: where events come fast it would always be the older one.
+                self.take_status();
                 self.take_event(event);
                 true
             }
