@@ -26,9 +26,9 @@ pub const EXPRESSION_OPS_MAX: usize = 1_024;
 pub const WINDOWS_MAX: usize = 4_096;
 /// Samples one window holds. A longer span at the tag's poll period is refused when the bundle is built.
 pub const WINDOW_SAMPLES_MAX: usize = 4_096;
-/// Distinct `stale_after` values a lane, beside those of analyzers, each of which has its own: the lane looks at the oldest tag of
-/// each class every tick.
-pub const STALE_CLASSES_MAX: usize = 64;
+/// Distinct `stale_after` values of each device of a lane, summed over its devices; analyzers, each of which has one more, are not
+/// counted: the lane looks at the oldest tag of each every tick.
+pub const STALE_CLASSES_MAX: usize = 128;
 /// Outputs that one rule may stop.
 pub const RULE_STOPS_MAX: usize = 32;
 /// Channels of one voting. M of N up to eight: more sensors on one quantity are not built.

@@ -1,16 +1,19 @@
 //! Who is the oldest? Finding the tags that went stale without looking at all of them.
 //!
-//! Tags with the same `stale_after` form a class, a ring ordered by arrival. A sample moves its tag to the end: constant
-//! time. Only the head of a class can be the next to go stale, so a tick looks at one tag a class
+//! Tags of one device with the same `stale_after` form a class, a ring ordered by arrival. A sample moves its tag to the end:
+//! constant time. Only the head of a class can be the next to go stale, so a tick looks at one tag a class
 //! (at most `STALE_CLASSES_MAX`, and one each analyzer) and not at 16,384.
 //!
-//! What an analyzer derives is as old as what caused its frame, and comes later, by as much as class background was busy or the
-//! lane was held up. At the end of another's ring it would wait behind what is newer, and be believed meanwhile: each
-//! analyzer has a class of its own, in which what comes later is newer.
+//! A class belongs to one device because only of one device what comes later is newer. What another device had waiting in its
+//! queue, or what an analyzer derives, which is as old as what caused its frame, would stand behind what is newer at the end of a common
+//! ring, and be believed meanwhile.
 
 use drivers_frame::{DeviceId, DurNs, MonoNs, TagId};
 use rt_config::limits;
 
+/// Of drivers, and one each analyzer.
+const CLASSES_MAX: usize = limits::STALE_CLASSES_MAX + limits::ANALYZERS_MAX;
+const _: () = assert!(CLASSES_MAX <= 256, "a class has a byte");
 /// No tag has this index: [`limits::TAGS_MAX`] is far below.
 const NONE: u16 = u16::MAX;
 
@@ -25,8 +28,7 @@ struct Node {
 
 struct Class {
     stale_after: DurNs,
-    /// The analyzer, where it is one's own.
-    analyzer: Option<DeviceId>,
+    device: DeviceId,
     /// The tag that waits longest; the one before it in the ring is the newest. [`NONE`] when all are stale.
     head: u16,
 }
@@ -39,35 +41,30 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     /// All tags count as received at `start`, so that one that never arrives goes stale after its own time.
-    /// Of what an analyzer derives, beside its `stale_after`, its device. `None` when there are more distinct `stale_after`
-    /// values than a tick may look at.
+    /// Of each tag its `stale_after` and its device. `None` when there are more classes than a tick may look at.
     pub(crate) fn new(
-        stale_after: impl Iterator<Item = (DurNs, Option<DeviceId>)>,
+        tags: impl Iterator<Item = (DurNs, DeviceId)>,
         start: MonoNs,
     ) -> Option<Self> {
         let mut classes: Vec<Class> = Vec::new();
         let mut nodes = Vec::new();
-        for (span, analyzer) in stale_after {
-            let own = |class: &Class| class.stale_after == span && class.analyzer == analyzer;
+        for (stale_after, device) in tags {
+            let own = |class: &Class| class.stale_after == stale_after && class.device == device;
             let class = match classes.iter().position(own) {
                 Some(class) => class,
                 None => {
                     classes.push(Class {
-                        stale_after: span,
-                        analyzer,
+                        stale_after,
+                        device,
                         head: NONE,
                     });
                     classes.len().checked_sub(1)?
                 }
             };
-            let of_drivers = classes.iter().filter(|class| class.analyzer.is_none());
-            if of_drivers.count() > limits::STALE_CLASSES_MAX {
-                return None;
-            }
             nodes.push(Node {
                 previous: NONE,
                 next: NONE,
-                class: u8::try_from(class).ok()?,
+                class: u8::try_from(class).ok().filter(|_| class < CLASSES_MAX)?,
                 at: start,
             });
         }
@@ -195,7 +192,7 @@ mod tests {
         let mut freshness = Freshness::new(
             [DurNs::from_ms(10), DurNs::from_ms(30)]
                 .into_iter()
-                .map(|span| (span, None)),
+                .map(|span| (span, DeviceId(0))),
             ms(100),
         )
         .unwrap();
@@ -214,9 +211,20 @@ mod tests {
 
     #[test]
     fn more_classes_than_a_tick_may_look_at_are_refused() {
-        let spans = |count: u64| (1..=count).map(|ms| (DurNs::from_ms(ms), None));
-        assert!(Freshness::new(spans(limits::STALE_CLASSES_MAX as u64), ms(0)).is_some());
-        assert!(Freshness::new(spans(limits::STALE_CLASSES_MAX as u64 + 1), ms(0)).is_none());
+        let spans = |count| (1..=count).map(|ms| (DurNs::from_ms(ms), DeviceId(0)));
+        assert!(Freshness::new(spans(CLASSES_MAX as u64), ms(0)).is_some());
+        assert!(Freshness::new(spans(CLASSES_MAX as u64 + 1), ms(0)).is_none());
+    }
+
+    #[test]
+    fn i4_what_waited_in_a_devices_queue_goes_stale_in_its_own_time_whatever_came_before_it() {
+        let tags = [0, 1].map(|device| (DurNs::from_ms(10), DeviceId(device)));
+        let mut freshness = Freshness::new(tags.into_iter(), ms(0)).unwrap();
+        freshness.touch(TagId(0), ms(20));
+        freshness.touch(TagId(1), ms(12));
+        assert_eq!(freshness.next_due(), ms(22), "I4");
+        assert_eq!(freshness.take_stale(ms(23)), Some((TagId(1), ms(22))), "I4");
+        assert_eq!(freshness.take_stale(ms(23)), None);
     }
 
     proptest! {
@@ -227,7 +235,7 @@ mod tests {
         ) {
             let spans = [5_u64, 9, 14];
             let span = |tag: u16| spans[usize::from(tag) % spans.len()];
-            let mut freshness = Freshness::new((0..12).map(|tag| (DurNs::from_ms(span(tag)), None)), ms(0)).unwrap();
+            let mut freshness = Freshness::new((0..12).map(|tag| (DurNs::from_ms(span(tag)), DeviceId(tag % 2))), ms(0)).unwrap();
             let mut model = [Some(0_u64); 12];
             let mut now = 0;
             for (tag, wait) in steps {

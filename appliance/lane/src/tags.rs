@@ -1,7 +1,7 @@
 //! The latest sample of each tag, and which rules and windows depend on it.
 
 use drivers_frame::{Cause, DeviceId, DurNs, MonoNs, Quality, Sample, TagId, planted};
-use rules_bundle::{LanePlan, LinkPlan};
+use rules_bundle::LanePlan;
 use rules_expr::ir::{Op, Program};
 
 /// What is known of a tag.
@@ -164,13 +164,9 @@ pub(crate) fn of_tags(plan: &LanePlan, tags: impl Iterator<Item = TagId>) -> Ind
     Index::new(plan.tags.len(), &pairs)
 }
 
-/// How long each tag is fresh, and the device of what an analyzer derives.
-pub(crate) fn freshness(plan: &LanePlan) -> impl Iterator<Item = (DurNs, Option<DeviceId>)> {
-    plan.tags.iter().map(|tag| {
-        let device = plan.devices.get(usize::from(tag.device.0));
-        let derived = device.is_some_and(|device| matches!(device.link, LinkPlan::Analyzer(_)));
-        (tag.stale_after, derived.then_some(tag.device))
-    })
+/// How long each tag is fresh, and whose it is.
+pub(crate) fn freshness(plan: &LanePlan) -> impl Iterator<Item = (DurNs, DeviceId)> {
+    plan.tags.iter().map(|tag| (tag.stale_after, tag.device))
 }
 
 /// Analyzers that read a tag.

@@ -201,15 +201,15 @@ fn too_many_values_are_refused_while_they_are_read() {
 
 #[test]
 fn too_many_times_of_staleness_are_refused() {
-    let mut source = pack(&Size { tags: 65, ..SMALL });
-    for tag in 0..65 {
+    let mut source = pack(&Size { tags: 129, ..SMALL });
+    for tag in 0..129 {
         source = source.replacen(
             "stale_after: 100ms",
             &format!("stale_after: {}ms", 200 + tag),
             1,
         );
     }
-    assert_refused(&source, Code::StaleClasses, "more than 64");
+    assert_refused(&source, Code::StaleClasses, "more than 128");
 }
 
 #[test]

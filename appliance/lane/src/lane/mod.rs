@@ -58,7 +58,7 @@ impl RuleEngine for RuleModule {
 /// Why a lane could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneError {
-    /// More distinct `stale_after` values than a tick may look at.
+    /// More distinct `stale_after` values, device by device, than a tick may look at.
     TooManyStaleClasses {
         /// The limit.
         max: usize,
@@ -71,7 +71,7 @@ impl std::fmt::Display for LaneError {
             Self::TooManyStaleClasses { max } => {
                 write!(
                     f,
-                    "the lane's tags have more than {max} distinct stale_after values; use fewer"
+                    "the lane's devices have more than {max} distinct stale_after values, counted device by device; use fewer"
                 )
             }
         }

@@ -188,24 +188,26 @@ fn differ(a: ValueCodec, b: ValueCodec) -> bool {
 }
 
 fn stale_classes(all: &All<'_>, cx: &mut Cx<'_, '_>) {
-    let mut classes: HashMap<usize, HashSet<u64>> = HashMap::new();
+    let mut classes: HashMap<usize, HashSet<(usize, u64)>> = HashMap::new();
     let mut told = HashSet::new();
     for tag in all.tags.iter().filter(|tag| tag.stale_after_ns > 0) {
-        let Some(lane) = tag
-            .device
-            .and_then(|device| all.devices.get(device))
-            .and_then(|device| device.lane)
+        let Some(index) = tag.device else { continue };
+        let Some(device) = all.devices.get(index) else {
+            continue;
+        };
+        let (Some(lane), Some(Link::Modbus(_) | Link::Mqtt(_))) =
+            (device.lane, device.link.as_ref())
         else {
             continue;
         };
         let class = classes.entry(lane).or_default();
-        class.insert(tag.stale_after_ns);
+        class.insert((index, tag.stale_after_ns));
         if class.len() > STALE_CLASSES_MAX && told.insert(lane) {
             cx.findings.error(
                 Code::StaleClasses,
                 &tag.span,
-                format!("the tags of one lane use more than {STALE_CLASSES_MAX} different values of `stale_after`"),
-                "round them to a few, such as 50ms, 100ms, 500ms and 2s: the lane looks at each value every tick",
+                format!("the devices of one lane have more than {STALE_CLASSES_MAX} different values of `stale_after`, counted device by device"),
+                "round them to a few, such as 50ms, 100ms, 500ms and 2s: the lane looks at each value of each device every tick",
             );
         }
     }
