@@ -13,6 +13,7 @@ use rt_config::clock::monotonic_ns;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 
+use crate::confine::{self, Calls};
 use crate::lane_thread::notify;
 use crate::share::Share;
 
@@ -133,6 +134,8 @@ pub(crate) struct Feed {
 /// A thread's work: the sources it steps, and the lane that they feed.
 pub(crate) struct Acquisition {
     pub(crate) lane: usize,
+    /// Asks a name service at every connect, which may load libraries of this host.
+    pub(crate) names: bool,
     pub(crate) feeds: Vec<Feed>,
     pub(crate) wake: Arc<OwnedFd>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -143,6 +146,11 @@ pub(crate) struct Acquisition {
 impl Acquisition {
     /// Runs until the stop flag is set.
     pub(crate) fn run(mut self) {
+        if !self.names
+            && let Some(problem) = confine::thread(Calls::Settled)
+        {
+            say!("tripline-guard: degraded: {problem}");
+        }
         let now = || MonoNs::from_ns(monotonic_ns());
         let mut share = Share::new(now());
         while !self.stop.load(Ordering::Acquire) {

@@ -5,7 +5,8 @@
 //! 1. The whole process, before the first foreign instance is made: no new privileges; files and ports beyond those that
 //!    this pack needs are closed (`files`, landlock); the system calls that nobody here makes end the process (`calls`).
 //! 2. Lanes, the sentinel and the threads of analyzers: only the system calls on a list; no executable memory (I11).
-//! 3. The main thread once it serves, and the thread that writes what is kept: no executable memory, no new threads.
+//! 3. The main thread once it serves, the thread that writes what is kept, and acquisition threads that ask no name service: no
+//!    executable memory, no new threads.
 //!
 //! A forbidden system call ends the whole guard with SIGSYS: permits lapse, the devices' watchdogs stop the machine, and
 //! whoever restarts the guard finds it tripped. A forbidden file is an error like any other.
@@ -31,7 +32,7 @@ pub(crate) enum Calls {
     Lane,
     /// Analyzers beside a lane, and the count of their deadlines: memory and sleeping.
     Analyzers,
-    /// The main thread once every other has started, and who writes what is kept.
+    /// The main thread once every other has started, who writes what is kept, and who reads sources without names.
     Settled,
 }
 

@@ -124,7 +124,11 @@ fn h43_the_main_thread_reads_what_it_needs_and_nothing_else() {
 fn h43_a_guard_is_confined_unless_it_is_told_otherwise_and_then_says_so() {
     let device = Device::default();
     device.show(HEALTHY);
-    let bundle = packs::bundle(&Setup::default().yaml(device.address()));
+    let setup = Setup {
+        acquire: "thread",
+        ..Setup::default()
+    };
+    let bundle = packs::bundle(&setup.yaml(device.address()));
     // Those that this test was started with, as in a container, are everybody's.
     let count = |status: &str| {
         let mut lines = status.lines();
@@ -156,7 +160,14 @@ fn h43_a_guard_is_confined_unless_it_is_told_otherwise_and_then_says_so() {
     let guard = Guard::start_bundle(&bundle);
     assert!(!told(&guard));
     // Two of the process, one of the thread.
-    let all = ["kept", "lane-main", "sentinel", "tripline-guard"].map(|name| (name.to_owned(), 3));
+    let all = [
+        "acquire-main",
+        "kept",
+        "lane-main",
+        "sentinel",
+        "tripline-guard",
+    ];
+    let all = all.map(|name| (name.to_owned(), 3));
     if own.is_none() {
         let _ = writeln!(
             std::io::stderr(),

@@ -75,7 +75,8 @@ const NOBODY_HERE: &[Call] =
 const NOBODY_HERE: &[Call] = &[];
 
 /// Settled threads: new threads and processes, and memory that another could make executable.
-const SETTLED_NOT: &[Call] = calls! { SYS_clone SYS_clone3 SYS_memfd_create SYS_pkey_mprotect };
+const SETTLED_NOT: &[Call] =
+    calls! { SYS_clone SYS_clone3 SYS_memfd_create SYS_pkey_mprotect SYS_shmat };
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 

@@ -91,6 +91,7 @@ fn carry_out(act: &str) {
             map_executable(&std::fs::File::open(path).unwrap());
         }
         "makes memory executable" => protect_executable(),
+        "attaches machine code" => attach_executable(),
         "sends a signal" => {
             let own = rustix::process::getpid();
             let _ = rustix::process::kill_process(own, rustix::process::Signal::CONT);
@@ -117,6 +118,12 @@ fn protect_executable() {
     let flags = MprotectFlags::READ | MprotectFlags::EXEC;
     // SAFETY: the mapping of the line above, whole.
     unsafe { mprotect(mapped.unwrap(), 1, flags) }.unwrap();
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper attaches memory")]
+fn attach_executable() {
+    // SAFETY: no such memory is made before, so that none is attached; the kernel says so.
+    unsafe { libc::shmat(-1, std::ptr::null(), libc::SHM_EXEC) };
 }
 
 #[expect(unsafe_code, reason = "no wrapper makes a call by this number")]
@@ -152,6 +159,7 @@ fn h43_i11_each_kind_of_thread_lives_with_its_own_calls_and_ends_the_guard_with_
         ("starts a thread", [ENDS, ENDS, ENDS, LIVES]),
         ("maps machine code", [ENDS, ENDS, ENDS, LIVES]),
         ("makes memory executable", [ENDS, ENDS, ENDS, LIVES]),
+        ("attaches machine code", [ENDS, ENDS, ENDS, LIVES]),
         ("starts a program", [ENDS, ENDS, ENDS, ENDS]),
         ("becomes a program", [ENDS, ENDS, ENDS, ENDS]),
         ("listens to the wire", [ENDS, ENDS, ENDS, ENDS]),

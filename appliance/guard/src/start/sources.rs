@@ -37,8 +37,9 @@ pub(super) fn sources(
         queues: Vec::new(),
         stats: Vec::new(),
     };
-    let acquisition = |feeds| Acquisition {
+    let acquisition = |feeds, names| Acquisition {
         lane: index,
+        names,
         feeds,
         wake: Arc::clone(wake),
         stop: Arc::clone(shared.stop),
@@ -58,7 +59,7 @@ pub(super) fn sources(
         // A lane reads what it can read without blocking and without allocating: Modbus, and plain MQTT at an address.
         // A name would have to be resolved at every connect, and TLS allocates.
         let waveforms = &plan.waveforms;
-        let (source, block_bytes, may_inline) = match &device.link {
+        let (source, block_bytes, may_inline, names) = match &device.link {
             LinkPlan::Modbus(modbus) => {
                 let Some(config) =
                     wiring::modbus(id, &device.name, modbus, waveforms).map_err(wired)?
@@ -75,6 +76,7 @@ pub(super) fn sources(
                     Source::Modbus(Box::new(Driver::new(session))),
                     block_bytes,
                     true,
+                    false,
                 )
             }
             // Not read from: what it derives comes from the lane itself, or from a thread of its own.
@@ -86,11 +88,13 @@ pub(super) fn sources(
                 let config = wiring::mqtt(id, &device.name, mqtt, waveforms).map_err(wired)?;
                 let driver = drivers_mqtt::Driver::new(&config)
                     .map_err(|error| refuse(error.to_string()))?;
-                let plain = mqtt.broker.tls.is_none() && mqtt.broker.host.parse::<IpAddr>().is_ok();
+                let named = mqtt.broker.host.parse::<IpAddr>().is_err();
+                let plain = mqtt.broker.tls.is_none() && !named;
                 (
                     Source::Mqtt(Box::new(driver)),
                     config.block_buffer_bytes(),
                     plain,
+                    named,
                 )
             }
         };
@@ -111,12 +115,12 @@ pub(super) fn sources(
         };
         match feed.source {
             // A broker whose name service hangs must not delay another source: a thread each.
-            Source::Mqtt(_) => sources.threads.push(acquisition(vec![feed])),
+            Source::Mqtt(_) => sources.threads.push(acquisition(vec![feed], names)),
             Source::Modbus(_) => modbus_feeds.push(feed),
         }
     }
     if !modbus_feeds.is_empty() {
-        sources.threads.push(acquisition(modbus_feeds));
+        sources.threads.push(acquisition(modbus_feeds, false));
     }
     Ok(sources)
 }
