@@ -131,8 +131,8 @@ pub const ANALYZER_REMEMBERS_MAX: u32 = 1_024;
 pub const ANALYZER_RECORD_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// Milliseconds between two comparisons of an analyzer with a clean instance, at least: each makes an instance anew.
 pub const REPLAY_EVERY_MIN_MS: u64 = 1_000;
-/// Microseconds that the thread for canaries and spares works on one comparison before it looks at the others: a canary has
-/// 10 ms at the least.
+/// Microseconds that the thread for canaries and spares works on comparisons, all of them together, between two looks for
+/// canaries: one that is due waits for so long and for one call more.
 pub const REPLAY_SLICE_US: u64 = 2_000;
 /// Frames on their way to the analyzers of class background of a lane: behind that it is late, and the newest is dropped.
 pub const BACKGROUND_JOBS: usize = 3;

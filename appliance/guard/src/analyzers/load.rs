@@ -167,7 +167,7 @@ impl One<'_> {
             let word = Arc::new(ReplayWord::default());
             let watch = ReplayWatch::new(self.number, Arc::clone(&word));
             loaded.replays.push(watch);
-            loaded.service.comparisons.push(Comparison {
+            loaded.service.comparisons.all.push(Comparison {
                 replayer: analyzer.replayed(&module, spec),
                 word,
             });

@@ -60,15 +60,43 @@ pub(super) struct Comparison {
     pub(super) word: Arc<ReplayWord>,
 }
 
-impl Comparison {
-    /// Calls until the slice is used up, or there is nothing more to do. One that cannot be done leaves no word: the lane sees
-    /// that by itself.
+/// All comparisons of a guard, in a ring.
+#[derive(Default)]
+pub(super) struct Comparisons {
+    pub(super) all: Vec<Comparison>,
+    next: usize,
+}
+
+impl Comparisons {
+    /// Goes on with them until the slice is used up: one for all, since a canary that is due waits for all of them. Who had no
+    /// turn has the first one the next time.
     pub(super) fn turn(&mut self) {
-        let slice = DurNs::from_us(limits::REPLAY_SLICE_US);
-        let begin = now();
+        let until = now().after(DurNs::from_us(limits::REPLAY_SLICE_US));
+        in_ring(&mut self.all, &mut self.next, |one| {
+            one.turn(until);
+            now() < until
+        });
+    }
+}
+
+/// A turn for each from `next` on, until one says that there is no time for more.
+fn in_ring<T>(all: &mut [T], next: &mut usize, mut turn: impl FnMut(&mut T) -> bool) {
+    for _ in 0..all.len() {
+        let index = next.checked_rem(all.len()).unwrap_or(0);
+        *next = index.saturating_add(1);
+        if all.get_mut(index).is_some_and(|one| !turn(one)) {
+            return;
+        }
+    }
+}
+
+impl Comparison {
+    /// Calls until then, once at least, or until there is nothing more to do. One that cannot be done leaves no word: the lane
+    /// sees that by itself.
+    fn turn(&mut self, until: MonoNs) {
         loop {
             match self.replayer.step() {
-                ReplayStep::Working if now().since(begin) < slice => {}
+                ReplayStep::Working if now() < until => {}
                 ReplayStep::Working | ReplayStep::Idle | ReplayStep::Undone(_) => return,
                 ReplayStep::Agrees(due) => return self.word.leave(due, false),
                 ReplayStep::Differs(due) => return self.word.leave(due, true),
@@ -80,6 +108,28 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h40_h41_all_comparisons_share_one_slice_and_none_is_left_out() {
+        let mut turns = [0_u32; 7];
+        let mut next = 0;
+        for slice in 0..14 {
+            let mut room = 2;
+            in_ring(&mut turns, &mut next, |turns| {
+                *turns += 1;
+                room -= 1;
+                room > 0
+            });
+            assert_eq!(turns.iter().sum::<u32>(), 2 * (slice + 1), "H-40");
+        }
+        assert_eq!(turns, [4; 7], "H-41");
+        // With nothing to do each has one turn, and there is an end.
+        in_ring(&mut turns, &mut next, |turns| {
+            *turns += 1;
+            true
+        });
+        assert_eq!(turns, [5; 7], "H-41");
+    }
 
     #[test]
     fn h41_every_comparison_is_seen_once_with_its_time() {

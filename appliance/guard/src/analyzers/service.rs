@@ -18,7 +18,7 @@ use rules_bundle::CanaryPlan;
 use rules_sdk_abi::{Flags, Level};
 
 use super::canary::CanaryWord;
-use super::replay::Comparison;
+use super::replay::Comparisons;
 use super::seats::now;
 use crate::confine::{self, Calls};
 
@@ -39,7 +39,7 @@ pub(super) struct Trial {
 pub(crate) struct Service {
     pub(super) refillers: Vec<Refiller>,
     pub(super) trials: Vec<Trial>,
-    pub(super) comparisons: Vec<Comparison>,
+    pub(super) comparisons: Comparisons,
 }
 
 impl Service {
@@ -47,7 +47,7 @@ impl Service {
     pub(crate) fn join(&mut self, other: Self) {
         self.refillers.extend(other.refillers);
         self.trials.extend(other.trials);
-        self.comparisons.extend(other.comparisons);
+        self.comparisons.all.extend(other.comparisons.all);
     }
 
     /// Whether there is nothing to do, ever.
@@ -71,9 +71,7 @@ impl Service {
                     trial.run();
                 }
             }
-            for comparison in &mut self.comparisons {
-                comparison.turn();
-            }
+            self.comparisons.turn();
             std::thread::sleep(Duration::from_millis(limits::ANALYZER_SERVICE_MS));
         }
     }
