@@ -42,19 +42,19 @@ const ASKING: &[Call] = calls! {
 
 /// Only with an argument that is looked at: what [`allowed`] and [`lane`] make rules of.
 #[cfg(test)]
-const LOOKED_AT: &[Call] = calls! { SYS_mmap SYS_mprotect SYS_socket SYS_ioctl };
+const LOOKED_AT: &[Call] = calls! { SYS_mmap SYS_mprotect SYS_prctl SYS_socket SYS_ioctl };
 
 /// Every thread on an allow list: a trap, a panic, an abort, the thread's end.
 const ENDING: &[Call] = calls! {
     SYS_writev SYS_rt_sigaction SYS_rt_sigprocmask SYS_rt_sigreturn SYS_sigaltstack
-    SYS_getpid SYS_gettid SYS_tgkill SYS_tkill SYS_set_robust_list SYS_rseq SYS_getrandom SYS_exit SYS_exit_group
+    SYS_getpid SYS_gettid SYS_tgkill SYS_set_robust_list SYS_rseq SYS_getrandom SYS_exit SYS_exit_group
 };
 
 /// Nobody: other programs, other processes, the kernel's own workings, the rights of users, the host.
 const NOBODY: &[Call] = calls! {
     SYS_execve SYS_execveat
     SYS_ptrace SYS_process_vm_readv SYS_process_vm_writev SYS_process_madvise SYS_process_mrelease
-    SYS_pidfd_getfd SYS_pidfd_send_signal SYS_kill SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo
+    SYS_pidfd_getfd SYS_pidfd_send_signal SYS_kill SYS_tkill SYS_rt_sigqueueinfo SYS_rt_tgsigqueueinfo
     SYS_bpf SYS_perf_event_open SYS_userfaultfd SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register
     SYS_init_module SYS_finit_module SYS_delete_module SYS_kexec_load SYS_kexec_file_load SYS_syslog
     SYS_add_key SYS_request_key SYS_keyctl
@@ -123,6 +123,10 @@ pub(super) fn everybody() -> Result<BpfProgram, Error> {
     // A thread is made with this flag, a process without.
     let process = bits(0, CLONE_THREAD, 0)?;
     rules.insert(libc::SYS_clone, vec![rule([process])?]);
+    // A thread may signal itself, as an abort does; nobody signals another process.
+    let own = u64::from(std::process::id());
+    let another = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own)?;
+    rules.insert(libc::SYS_tgkill, vec![rule([another])?]);
     // Frames beside the network's protocols, or the kernel's own. `AF_NETLINK` is asked by name services.
     let families = [
         libc::AF_UNIX,
@@ -155,6 +159,7 @@ pub(super) fn no_clone3() -> Result<BpfProgram, Error> {
 
 const PROT_EXEC: u64 = 0x4;
 const CLONE_THREAD: u64 = 0x1_0000;
+const PR_SET_VMA: u64 = 0x5356_4d41;
 const FIONBIO: u32 = 0x5421;
 /// The part of a socket's type that is not flags.
 const SOCKET_TYPE: u64 = 0xf;
@@ -191,13 +196,16 @@ fn plain(lists: &[&[Call]]) -> Rules {
     calls.map(|(_, number)| (*number, Vec::new())).collect()
 }
 
-/// The same, and memory that is not executable.
+/// The same, memory that is not executable, and its name.
 fn allowed(lists: &[&[Call]]) -> Result<Rules, Error> {
     let mut rules = plain(lists);
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         let not_executable = bits(2, PROT_EXEC, 0)?;
         rules.insert(call, vec![rule([not_executable])?]);
     }
+    // What memory is used for, which some C libraries tell the kernel.
+    let names_memory = bits(0, u64::MAX, PR_SET_VMA)?;
+    rules.insert(libc::SYS_prctl, vec![rule([names_memory])?]);
     Ok(rules)
 }
 

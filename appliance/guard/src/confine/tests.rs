@@ -91,6 +91,9 @@ fn carry_out(act: &str) {
             map_executable(&std::fs::File::open(path).unwrap());
         }
         "makes memory executable" => protect_executable(),
+        "signals another process" => signal_another(),
+        "names its memory" => process_control(PR_SET_VMA),
+        "changes its own rights" => process_control(libc::PR_SET_DUMPABLE),
         "attaches machine code" => attach_executable(),
         "sends a signal" => {
             let own = rustix::process::getpid();
@@ -126,6 +129,21 @@ fn attach_executable() {
     unsafe { libc::shmat(-1, std::ptr::null(), libc::SHM_EXEC) };
 }
 
+#[expect(unsafe_code, reason = "no safe wrapper names a thread of another")]
+fn signal_another() {
+    // SAFETY: signal 0 is none: it asks whether there is such a thread.
+    unsafe { libc::syscall(libc::SYS_tgkill, 1, 1, 0) };
+}
+
+/// Some C libraries tell the kernel what they use memory for (`glibc.mem.decorate_maps`).
+const PR_SET_VMA: libc::c_int = 0x5356_4d41;
+
+#[expect(unsafe_code, reason = "no safe wrapper takes any of them")]
+fn process_control(what: libc::c_int) {
+    // SAFETY: no pointers; of memory it names none, and the process may stay as it is.
+    unsafe { libc::prctl(what, 0, 0, 0, 0) };
+}
+
 #[expect(unsafe_code, reason = "no wrapper makes a call by this number")]
 fn second_number() {
     // SAFETY: the call asks for a number; a kernel that does not know it says so.
@@ -150,6 +168,9 @@ fn h43_i11_each_kind_of_thread_lives_with_its_own_calls_and_ends_the_guard_with_
         ("waits", [LIVES, LIVES, LIVES, LIVES]),
         ("sleeps", [LIVES, LIVES, LIVES, LIVES]),
         ("allocates", [LIVES, LIVES, LIVES, LIVES]),
+        ("signals another process", [ENDS, ENDS, ENDS, ENDS]),
+        ("names its memory", [LIVES, LIVES, LIVES, LIVES]),
+        ("changes its own rights", [ENDS, ENDS, LIVES, LIVES]),
         ("takes a signal", [LIVES, LIVES, LIVES, LIVES]),
         ("panics", [Some(101), Some(101), Some(101), Some(101)]),
         ("connects", [LIVES, ENDS, LIVES, LIVES]),
