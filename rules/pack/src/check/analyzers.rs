@@ -43,6 +43,15 @@ pub(super) struct Added {
     pub(super) broken: Vec<String>,
 }
 
+/// The analyzers around the one that is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Others<'o> {
+    /// It and those behind it, in the order of the pack.
+    pub(super) later: &'o [&'o str],
+    /// Those before it that are wrong: what they would derive is not known.
+    pub(super) broken: &'o [String],
+}
+
 /// Checks the analyzers, in the order of the pack.
 pub(super) fn analyzers(
     map: Option<&Map<raw::Analyzer>>,
@@ -85,7 +94,11 @@ pub(super) fn analyzers(
             continue;
         }
         let later = order.get(position..).unwrap_or_default();
-        match analyzer(named, later, world, cx) {
+        let others = Others {
+            later,
+            broken: &added.broken,
+        };
+        match analyzer(named, others, world, cx) {
             Some(()) => {
                 let raw = named.value.as_ref();
                 let verdict = raw.and_then(|raw| raw.verdict.as_ref());
@@ -111,7 +124,7 @@ pub(super) fn analyzers(
 
 fn analyzer(
     named: &Named<raw::Analyzer>,
-    later: &[&str],
+    others: Others<'_>,
     world: &mut World<'_>,
     cx: &mut Cx<'_, '_>,
 ) -> Option<()> {
@@ -121,7 +134,7 @@ fn analyzer(
     let metadata = world.modules.metadata(module)?.clone();
     let before = cx.findings.errors();
     let class = raw.class.get().copied();
-    let inputs = inputs(raw, &metadata, class, later, world, cx);
+    let inputs = inputs(raw, &metadata, class, others, world, cx);
     let waveform = waveform(raw, &metadata, world, cx);
     let params = params(raw, &metadata, cx);
     let canary = raw

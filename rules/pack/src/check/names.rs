@@ -157,7 +157,7 @@ impl<'n> Names<'n> {
 }
 
 /// Whether a name is that of an output of this analyzer.
-fn is_of(name: &str, analyzer: &str) -> bool {
+pub(super) fn is_of(name: &str, analyzer: &str) -> bool {
     let rest = name.strip_prefix(analyzer);
     rest.is_some_and(|rest| rest.starts_with('.'))
 }

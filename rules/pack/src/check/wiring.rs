@@ -6,8 +6,9 @@ use rules_expr::{Conversion, Unit, parse_quantity, parse_unit};
 use rules_sdk_abi::SampleFormat;
 use rules_sdk_abi::metadata::{self, Metadata};
 
-use super::analyzers::World;
+use super::analyzers::{Others, World};
 use super::model::Link;
+use super::names::is_of;
 use super::unknown_name;
 use crate::finding::Code;
 use crate::raw::{self, ClassWord};
@@ -106,7 +107,7 @@ pub(super) fn inputs(
     raw: &raw::Analyzer,
     module: &Metadata,
     class: Option<ClassWord>,
-    later: &[&str],
+    others: Others<'_>,
     world: &World<'_>,
     cx: &mut Cx<'_, '_>,
 ) -> Option<Vec<AnalyzerInput>> {
@@ -129,7 +130,7 @@ pub(super) fn inputs(
     let wired: Vec<Option<AnalyzerInput>> = wired
         .map(|(input, given)| {
             let name = given?.value.as_ref()?;
-            self::input(input, name, class, later, world, cx)
+            self::input(input, name, class, others, world, cx)
         })
         .collect();
     wired.into_iter().collect()
@@ -139,17 +140,18 @@ fn input(
     input: &metadata::Input,
     name: &Text,
     class: Option<ClassWord>,
-    later: &[&str],
+    others: Others<'_>,
     world: &World<'_>,
     cx: &mut Cx<'_, '_>,
 ) -> Option<AnalyzerInput> {
     let found = world.tags.iter().position(|tag| tag.name == name.value);
     let Some((index, tag)) = found.and_then(|index| Some((index, world.tags.get(index)?))) else {
-        let of_later = later.iter().find(|analyzer| {
-            name.value
-                .strip_prefix(**analyzer)
-                .is_some_and(|rest| rest.starts_with('.'))
-        });
+        // That one is the finding: what it derives would be there, were it right.
+        if others.broken.iter().any(|wrong| is_of(&name.value, wrong)) {
+            return None;
+        }
+        let later = others.later;
+        let of_later = later.iter().find(|analyzer| is_of(&name.value, analyzer));
         if let Some(analyzer) = of_later {
             let own = later.first() == Some(analyzer);
             cx.findings
