@@ -39,7 +39,7 @@ pub enum Trust {
 pub enum Refusal {
     /// Nobody signed it.
     #[error(
-        "it is not signed: there is no file of its name with {SIGNATURE_SUFFIX}. Sign it with `tripline sign`, or allow unsigned files for development with --allow-unsigned, which is then shown everywhere"
+        "it is not signed: beside it is no file of its name with {SIGNATURE_SUFFIX} at the end. Sign it with `tripline sign`, or allow unsigned files for development with --allow-unsigned, which is then shown everywhere"
     )]
     NotSigned,
     /// The signature's file is none.
@@ -53,6 +53,14 @@ pub enum Refusal {
         /// Names of the trusted keys.
         trusted: String,
         /// Where they are.
+        folder: String,
+    },
+    /// It is signed, and there is not one key that could vouch for the signature.
+    #[error(
+        "no key is trusted here, so its signature counts for nothing. Trust the key of whoever signed it by copying its .pub into {folder}"
+    )]
+    NoKeys {
+        /// Where they would be.
         folder: String,
     },
     /// The trusted comment says nothing of use.
@@ -223,14 +231,14 @@ impl Policy {
     }
 
     fn wrong_key(&self) -> Refusal {
+        let folder = self.folder.clone();
         let names: Vec<_> = self.keys.names().collect();
+        if names.is_empty() {
+            return Refusal::NoKeys { folder };
+        }
         Refusal::WrongKey {
-            trusted: if names.is_empty() {
-                "there are none".into()
-            } else {
-                names.join(", ")
-            },
-            folder: self.folder.clone(),
+            trusted: names.join(", "),
+            folder,
         }
     }
 }

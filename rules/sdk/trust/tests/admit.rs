@@ -103,6 +103,19 @@ fn h65_unsigned_is_refused_unless_for_development() {
 }
 
 #[test]
+fn h65_a_gateway_without_any_key_says_that_it_has_none_and_not_that_the_file_was_changed() {
+    let bench = Bench::new();
+    let signature = bench.sign(MODULE, &manifest(3));
+    let mut policy = bench.policy();
+    policy.keys = KeyRing::default();
+    let refused = policy
+        .admit(&bearing(3), MODULE, Some(&signature))
+        .unwrap_err();
+    assert!(matches!(refused, Refusal::NoKeys { .. }), "H-65: {refused}");
+    assert!(!refused.to_string().contains("changed"), "{refused}");
+}
+
+#[test]
 fn h65_every_changed_byte_of_content_and_signature_is_seen() {
     let bench = Bench::new();
     let signature = bench.sign(MODULE, &manifest(3));
