@@ -60,14 +60,19 @@ pub(crate) fn print(latency: &Latency, out: &mut Out) -> Result<(), CliError> {
     out.line(format_args!("{}.", latency.notice.trim_end_matches('.')))
 }
 
+/// Of what has not happened yet there is no time: 0 ns would be one, and a good one.
 fn figures(of: &Distribution) -> [Cell; 6] {
+    let time = |ns| match of.count {
+        0 => "-".into(),
+        _ => units::time(ns).into(),
+    };
     [
         of.count.to_string().into(),
-        units::time(of.p50_ns).into(),
-        units::time(of.p90_ns).into(),
-        units::time(of.p99_ns).into(),
-        units::time(of.p999_ns).into(),
-        units::time(of.max_ns).into(),
+        time(of.p50_ns),
+        time(of.p90_ns),
+        time(of.p99_ns),
+        time(of.p999_ns),
+        time(of.max_ns),
     ]
 }
 
@@ -177,7 +182,24 @@ fn write_hgrm(latency: &Latency, path: &Path) -> Result<Exit, CliError> {
 mod tests {
     use super::*;
     use crate::paint::Paint;
-    use appliance_control::RuleLatency;
+    use appliance_control::{RuleLatency, StageLatency};
+
+    #[test]
+    fn what_has_not_happened_yet_has_no_time() {
+        let latency = Latency {
+            notice: appliance_desk::NOTICE.into(),
+            stages: vec![StageLatency {
+                lane: "main".into(),
+                stage: "confirm".into(),
+                distribution: Distribution::default(),
+            }],
+            rules: Vec::new(),
+        };
+        let text = stages(&latency).painted(Paint::new(false)).to_string();
+        let line = text.lines().nth(1).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(words, ["main", "confirm", "0", "-", "-", "-", "-", "-"]);
+    }
 
     #[test]
     fn a_missed_deadline_and_a_bound_that_was_wrong_are_in_the_table() {

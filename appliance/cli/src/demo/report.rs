@@ -86,12 +86,12 @@ pub(super) fn trip(evidence: &Evidence, stage: &Stage, out: &mut Out) -> Result<
     }) = evidence.rule.as_ref().map(|event| &event.body)
     {
         // A plain number has the unit "1".
-        let unit = unit
-            .as_deref()
-            .filter(|unit| *unit != "1")
-            .unwrap_or_default();
+        let unit = match unit.as_deref() {
+            None | Some("1") => String::new(),
+            Some(unit) => format!(" {unit}"),
+        };
         out.line(format_args!(
-            "{:>12}  deciding value: {tag} = {} {unit}",
+            "{:>12}  deciding value: {tag} = {}{unit}",
             "",
             units::value(*value)
         ))?;
