@@ -34,6 +34,15 @@ pub enum CasesError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Nobody has recorded any.
+    #[error(
+        "{path}: no cases are recorded: there is no such file. What a case is says docs/pack-reference.md, *Cases*; --cases names another file",
+        path = path.display()
+    )]
+    NoCases {
+        /// Where they would be.
+        path: PathBuf,
+    },
     /// The cases have errors, or the pack decides otherwise. [`rules_pack::render`] shows them.
     #[error("{path}: {count} of the recorded cases' lines are not as they should be", path = path.display(), count = findings.len())]
     Findings {
@@ -109,9 +118,13 @@ pub fn beside(pack: &Path) -> PathBuf {
 /// # Errors
 /// [`CasesError`].
 pub fn check(path: &Path, built: &Built) -> Result<Passed, CasesError> {
-    let read = |source| CasesError::Read {
-        path: path.to_owned(),
-        source,
+    let read = |source: std::io::Error| {
+        let path = path.to_owned();
+        if source.kind() == std::io::ErrorKind::NotFound {
+            CasesError::NoCases { path }
+        } else {
+            CasesError::Read { path, source }
+        }
     };
     // One byte more than a pack may have: enough for the checker to say that it is too large.
     let bytes = read_at_most(path, rt_config::limits::PACK_BYTES_MAX.saturating_add(1)).map_err(

@@ -14,7 +14,7 @@ use crate::reaction;
 use crate::settings::Settings;
 use crate::table::{Align, Table};
 use crate::trust;
-use crate::units;
+use crate::units::{self, counted};
 
 /// Rules that are listed one by one. A larger pack shows its costliest rules instead.
 const RULES_LISTED: usize = 40;
@@ -301,8 +301,4 @@ fn lane_summary(lane: &LanePlan, modules: &[ModulePlan], out: &mut Out) -> Resul
         return Ok(());
     }
     out.text(table.painted(out.paint()))
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

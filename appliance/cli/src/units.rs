@@ -31,6 +31,11 @@ pub(crate) fn span(ns: u64) -> String {
     }
 }
 
+/// `1 case`, `2 cases`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `812 B`, `12.3 KiB`, `4.0 MiB`.
 pub(crate) fn size(bytes: u64) -> String {
     let value = to_f64(bytes);

@@ -89,7 +89,7 @@ fn a_module_is_inspected_tested_and_measured() {
         serde_json::from_str(&good(&["analyzer", "inspect", &module, "--format", "json"])).unwrap();
     assert_eq!(json["metadata"]["name"], "adder");
     let tested = good(&["analyzer", "test", &module]);
-    assert!(tested.contains("6 frames in 1 cases"), "{tested}");
+    assert!(tested.contains("6 frames in 1 case;"), "{tested}");
     let measured = good(&["analyzer", "bench", &module]);
     assert!(measured.contains("the module states 1000"), "{measured}");
     assert!(

@@ -51,6 +51,23 @@ fn minimal_pack() -> PathBuf {
 }
 
 #[test]
+fn a_pack_without_cases_is_told_where_they_would_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let pack = dir.path().join("pump.yaml");
+    std::fs::copy(minimal_pack(), &pack).unwrap();
+    let output = tripline(&["test", pack.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    for word in [
+        "pump.cases.yaml: no cases are recorded",
+        "docs/pack-reference.md",
+        "--cases",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
 fn every_shipped_pack_is_checked_built_and_inspected() {
     let dir = tempfile::tempdir().unwrap();
     let packs = packs();

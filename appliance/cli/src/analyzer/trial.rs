@@ -54,10 +54,10 @@ pub(super) fn test(
 ) -> Result<Exit, CliError> {
     let trial = Trial::load(path, cases, settings)?;
     let mut failures = Vec::new();
-    let mut count = 0_u64;
+    let mut count = 0_usize;
     for case in &trial.cases {
         let given = frames(case, &trial.metadata, trial.folder())?;
-        count = count.saturating_add(u64::try_from(given.len()).unwrap_or(u64::MAX));
+        count = count.saturating_add(given.len());
         trial.compare(case, &given, &mut failures)?;
     }
     if !failures.is_empty() {
@@ -69,8 +69,9 @@ pub(super) fn test(
     }
     let head = out.tone(Tone::Good, "as recorded").to_string();
     out.line(format_args!(
-        "{head}: {count} frames in {} cases; the same bits twice, and in the second engine",
-        trial.cases.len()
+        "{head}: {} in {}; the same bits twice, and in the second engine",
+        units::counted(count, "frame"),
+        units::counted(trial.cases.len(), "case")
     ))?;
     Ok(Exit::Ok)
 }

@@ -277,11 +277,11 @@ impl Report {
         };
         let _ = writeln!(
             text,
-            "\n{} paths passed, {} failed, {} not proved, {} things not tested: {}",
-            count(Outcome::Passed),
+            "\n{} passed, {} failed, {} not proved, {} not tested: {}",
+            units::counted(count(Outcome::Passed), "path"),
             count(Outcome::Failed),
             count(Outcome::NotProved),
-            self.not_tested.len(),
+            units::counted(self.not_tested.len(), "thing"),
             match (self.passed, count(Outcome::Failed), &self.broken_off) {
                 (true, ..) => "PASSED",
                 (false, 0, None) if !self.unproved.is_empty() => "NOT WHOLE",

@@ -15,6 +15,7 @@ use crate::install::both;
 use crate::prooftest::raw;
 use crate::prooftest::rig::block_interval;
 use crate::prooftest::scene::{Do, Moment, Piece, Play, Scene, Stimulus};
+use crate::units::counted;
 
 /// How often a source of plain values is taken to send, when its pack does not say.
 const SENDS_EVERY: DurNs = DurNs::from_ms(50);
@@ -110,7 +111,8 @@ impl Known {
         }
         if others > 0 && stimuli.is_empty() {
             reasons.push(format!(
-                "{others} case(s) of {} are of other parameters, or of blocks of another rate or length, than {name} has here",
+                "{} of {} with other parameters, or with blocks of another rate or length, than {name} has here",
+                counted(others, "case"),
                 module.file
             ));
         }
