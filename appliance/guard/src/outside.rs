@@ -198,7 +198,7 @@ impl Outside {
         let managed = manager.as_ref().and_then(|manager| manager.watchdog);
         if device.is_none() && managed.is_none() {
             problems.push(
-                "no external watchdog: nobody restarts this guard or this host when it hangs. Give --watchdog-device, or run it under systemd with WatchdogSec="
+                "no external watchdog: nobody restarts this guard or this host when it hangs. Give tripline-guard --watchdog-device, or run it under systemd with WatchdogSec="
                     .to_owned(),
             );
         }
