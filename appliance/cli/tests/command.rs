@@ -68,6 +68,29 @@ fn a_pack_without_cases_is_told_where_they_would_be() {
 }
 
 #[test]
+fn h59_a_welded_contactor_that_no_feedback_could_show_is_not_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let pack = minimal_pack();
+    let output = tripline(&[
+        "prooftest",
+        pack.to_str().unwrap(),
+        "--simulate",
+        "--inject",
+        "welded=pump_run",
+        "--key",
+        dir.path().join("a.key").to_str().unwrap(),
+        "--report",
+        dir.path().join("a.json").to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(1), "H-59: {}", stdout(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("--inject welded=pump_run: ") && said.contains("feedback"),
+        "H-59: {said}"
+    );
+}
+
+#[test]
 fn every_shipped_pack_is_checked_built_and_inspected() {
     let dir = tempfile::tempdir().unwrap();
     let packs = packs();

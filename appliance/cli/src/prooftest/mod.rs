@@ -125,6 +125,11 @@ pub enum ProofError {
     /// A fault that is not known.
     #[error("--inject {0}: write welded=OUTPUT or lost=OUTPUT, with an output of the pack")]
     Fault(String),
+    /// A fault that nothing could show: a test that passes with it would look like one that is blind.
+    #[error(
+        "--inject {0}: the pack declares no `feedback` for this output, so nothing could tell that its contactor stayed closed, here as at the machine. Declare one, or try lost=OUTPUT"
+    )]
+    NothingShows(String),
     /// A rule that is not there.
     #[error("the pack has no danger rule {0}")]
     NoRule(String),
@@ -237,10 +242,13 @@ fn faults(checked: &Checked, words: &[String]) -> Result<Faults, ProofError> {
         let wrong = || ProofError::Fault(word.clone());
         let (kind, output) = word.split_once('=').ok_or_else(wrong)?;
         let mut outputs = checked.plan.lanes.iter().flat_map(|lane| &lane.outputs);
-        if !outputs.any(|known| known.name == output) {
+        let Some(known) = outputs.find(|known| known.name == output) else {
             return Err(wrong());
-        }
+        };
         match kind {
+            "welded" if known.feedback.is_none() => {
+                return Err(ProofError::NothingShows(word.clone()));
+            }
             "welded" => faults.welded.push(output.to_owned()),
             "lost" => faults.lost.push(output.to_owned()),
             _ => return Err(wrong()),
