@@ -181,7 +181,9 @@ impl fmt::Display for Described<'_> {
                     match value {
                         Some(value) => {
                             write!(f, " = {value:.3}")?;
-                            if let Some(unit) = unit.as_deref().filter(|unit| !unit.is_empty()) {
+                            // A plain number has the unit "1".
+                            let unit = unit.as_deref().filter(|unit| !matches!(*unit, "" | "1"));
+                            if let Some(unit) = unit {
                                 write!(f, " {unit}")?;
                             }
                         }
@@ -190,8 +192,10 @@ impl fmt::Display for Described<'_> {
                 }
                 match (quality.as_deref(), quality_cause.as_deref()) {
                     (Some("good") | None, _) => Ok(()),
-                    (Some(quality), Some(cause)) => write!(f, " [{quality}: {cause}]"),
-                    (Some(quality), None) => write!(f, " [{quality}]"),
+                    (Some(quality), Some(cause)) if cause != quality => {
+                        write!(f, " [{quality}: {cause}]")
+                    }
+                    (Some(quality), _) => write!(f, " [{quality}]"),
                 }
             }
             EventBody::Latched {
@@ -371,6 +375,38 @@ mod tests {
         assert_eq!(
             described(silent),
             "danger hot: waiting -> active (bad input), bearing.t has no usable value [stale: never received]"
+        );
+        let lapsed = EventBody::Rule {
+            rule: "hot".into(),
+            level: "danger".into(),
+            from: "normal".into(),
+            state: "active".into(),
+            cause: "bad input".into(),
+            tag: Some("watch.verdict".into()),
+            value: None,
+            unit: Some("1".into()),
+            quality: Some("stale".into()),
+            quality_cause: Some("stale".into()),
+        };
+        assert_eq!(
+            described(lapsed),
+            "danger hot: normal -> active (bad input), watch.verdict has no usable value [stale]"
+        );
+        let counted = EventBody::Rule {
+            rule: "hot".into(),
+            level: "danger".into(),
+            from: "normal".into(),
+            state: "active".into(),
+            cause: "condition".into(),
+            tag: Some("watch.verdict".into()),
+            value: Some(2.0),
+            unit: Some("1".into()),
+            quality: Some("good".into()),
+            quality_cause: None,
+        };
+        assert_eq!(
+            described(counted),
+            "danger hot: normal -> active (condition), watch.verdict = 2.000"
         );
         let missed = EventBody::StopConfirmed {
             rule: "hot".into(),
