@@ -142,14 +142,23 @@ fn verdict_after(waits: Option<&[Wait]>) -> String {
     let words: Vec<String> = waits
         .iter()
         .map(|wait| {
-            let what = match wait {
-                Wait::Calls(_) => "calls",
-                Wait::Samples(_) => "samples",
+            let one = match wait {
+                Wait::Calls(_) => "call",
+                Wait::Samples(_) => "sample",
             };
-            format!("{} {what}", wait.params().join(" x "))
+            match wait.params() {
+                [] => format!("1 {one}"),
+                params => format!("{} {one}s", product(params)),
+            }
         })
         .collect();
-    format!("after a cause, {} at most", words.join(" and "))
+    format!("after a cause, at most {}", words.join(" + "))
+}
+
+/// The names of parameters, marked as such: one is called `record`, and is no word of ours.
+fn product(params: &[String]) -> String {
+    let names: Vec<String> = params.iter().map(|name| format!("`{name}`")).collect();
+    names.join(" x ")
 }
 
 /// Whether it can be compared with a clean instance, by its author's word.
@@ -165,7 +174,7 @@ fn remembers(remembers: Option<&Remembers>) -> String {
         .filter(|calls| **calls != 1)
         .map(ToString::to_string)
         .into_iter()
-        .chain(params.iter().cloned())
+        .chain(Some(product(params)).filter(|_| !params.is_empty()))
         .collect();
     format!(
         "remembers {} calls with news: can be compared with a clean instance",
@@ -181,4 +190,31 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_module_waits_for_and_remembers_tells_parameters_from_words() {
+        let params = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let waits = [
+            Wait::Samples(params(&["record"])),
+            Wait::Samples(params(&["record", "confirm"])),
+            Wait::Calls(params(&[])),
+        ];
+        assert_eq!(
+            verdict_after(Some(&waits)),
+            "after a cause, at most `record` samples + `record` x `confirm` samples + 1 call"
+        );
+        let kept = Remembers {
+            calls: 2,
+            params: params(&["confirm-of"]),
+        };
+        assert_eq!(
+            remembers(Some(&kept)),
+            "remembers 2 x `confirm-of` calls with news: can be compared with a clean instance"
+        );
+    }
 }
