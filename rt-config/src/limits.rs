@@ -81,6 +81,10 @@ pub const SENTINEL_LOST_MS: u64 = 100 * SENTINEL_PERIOD_MS;
 pub const CALIBRATION_FUEL_MS: u64 = 12;
 /// Wake-ups of a millisecond that are measured at start, a lane.
 pub const CALIBRATION_WAKE_UPS: u32 = 11;
+/// Measurements of a host that seems too slow, a lane, before it is refused: what keeps a host busy while it boots passes.
+pub const CALIBRATION_ATTEMPTS: u32 = 6;
+/// Milliseconds between two of them.
+pub const CALIBRATION_PAUSE_MS: u64 = 250;
 /// Ends of the guard without order that hold it, when they come within [`CRASH_LOOP_WINDOW_S`] (H-83).
 pub const CRASH_LOOP_ENDS: usize = 3;
 /// Seconds in which they count: a supervisor restarts within seconds, a person who looks takes minutes.

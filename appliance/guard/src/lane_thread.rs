@@ -395,24 +395,27 @@ impl Runner {
         assumed: HostAssumption,
         rest: DurNs,
     ) -> Option<String> {
-        let prices: Vec<_> = prices
-            .into_iter()
-            .filter_map(|(name, mut price)| Some((name, price.measure(now)?)))
-            .collect();
-        let fuel_ps = calibrate::fuel_ps(fuel, &now, || self.lane.warm_up());
-        let (turn, rest) = if self.spin {
-            // It does not sleep, so nothing wakes it.
-            (DurNs::ZERO, DurNs::ZERO)
-        } else {
-            (calibrate::turn(&now, wait::sleep), rest)
+        let mut prices = prices;
+        let measure = || {
+            let prices = prices
+                .iter_mut()
+                .filter_map(|(name, price)| Some((name.clone(), price.measure(now)?)))
+                .collect();
+            let fuel_ps = calibrate::fuel_ps(fuel, &now, || self.lane.warm_up());
+            let (turn, rest) = if self.spin {
+                // It does not sleep, so nothing wakes it.
+                (DurNs::ZERO, DurNs::ZERO)
+            } else {
+                (calibrate::turn(&now, wait::sleep), rest)
+            };
+            Measured {
+                fuel_ps,
+                prices,
+                turn,
+                rest,
+            }
         };
-        let measured = Measured {
-            fuel_ps,
-            prices,
-            turn,
-            rest,
-        };
-        let cause = calibrate::judge(&measured, assumed)?;
+        let cause = calibrate::patiently(assumed, wait::sleep, measure)?;
         self.lane.hold(Hold::HostTooSlow, now());
         Some(cause)
     }
