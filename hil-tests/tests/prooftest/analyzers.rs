@@ -230,7 +230,7 @@ fn h40_blocks_in_a_window_of_registers_walk_the_verdict_and_a_rule_over_a_derive
     );
     let why = untested(&report, "rule bearing_danger, what bearing must say");
     assert!(
-        why.contains("of other parameters") && why.contains("Add a canary"),
+        why.contains("with other parameters") && why.contains("Add a canary"),
         "{why}"
     );
     assert!(report.text().contains("Not whole"), "{}", report.text());
