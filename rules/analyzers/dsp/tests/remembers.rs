@@ -12,26 +12,15 @@
 mod feeds;
 #[path = "recordings/host.rs"]
 mod host;
+#[path = "recordings/random.rs"]
+mod random;
 
 use feeds::{Feed, Step, good};
 use host::{Answer, Host, Imbalance, Network, run};
+use random::Random;
 use tripline_analyzer::Slot;
 
-/// xorshift64*: the same histories in every run.
-struct Random(u64);
-
 impl Random {
-    const fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
-    }
-
     /// Up to 40 calls, some of them with a bad input or without news.
     fn history(&mut self, rows: &[Vec<f64>]) -> Vec<Step> {
         let calls = self.below(40);
